@@ -51,7 +51,10 @@ class DependencyRefused(DependencyError):
 
 
 class CatalogueError(PricingError):
-    """A zones file that cannot be used. `line` counts from 1, the header included; 0 is the whole file."""
+    """A zones file that cannot be used.
+
+    `line` counts from 1, the header included; 0 means the whole file.
+    """
 
     def __init__(self, source: str, line: int, reason: str) -> None:
         where = f"{source}, line {line}" if line else source
