@@ -14,34 +14,15 @@ MICRO = 1_000_000
 """One whole in millionths: a multiplier of 1.25 is 1_250_000."""
 
 # ISO 4217: every currency has two decimals but these.
-_NO_DECIMALS = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-_THREE_DECIMALS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND"
 
 
 def currency_exponent(code: str) -> int:
     """Decimals of an ISO 4217 currency: 2 for USD, 0 for JPY, 3 for KWD."""
-    if code in _NO_DECIMALS:
+    if code in _NO_DECIMALS.split():
         return 0
-    return 3 if code in _THREE_DECIMALS else 2
+    return 3 if code in _THREE_DECIMALS.split() else 2
 
 
 def half_up(numerator: int, denominator: int) -> int:
