@@ -1,0 +1,254 @@
+"""The only reader of the environment: every setting, typed, checked, described.
+
+`load_settings` gives a frozen `Settings`; each part gets its own frozen configuration from it,
+so no part knows the environment or another part's settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+PREFIX = "EQUILIBRIUM_"
+
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class SettingsError(Exception):
+    """A wrong setting. The message is one line that names the setting and the bad value."""
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. The environment variable is the name in capitals, prefixed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    profile: Literal["production", "development", "testing"] = Field(
+        "production", description="`development` also reads a `.env` file in the working directory."
+    )
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://equilibrium@127.0.0.1:5432/equilibrium"),
+        description="Postgres, as a URL.",
+    )
+    database_timeout_ms: Milliseconds = Field(
+        500, description="Deadline of a price read at Postgres."
+    )
+    database_max_in_flight: int = Field(
+        20, ge=1, le=1_000, description="Queries at once per process; one more is refused."
+    )
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey, as a URL."
+    )
+    redis_timeout_ms: Milliseconds = Field(100, description="Deadline of a price read at Redis.")
+    kafka_bootstrap_servers: str = Field(
+        "127.0.0.1:9092", min_length=1, description="Comma-separated `host:port`."
+    )
+    kafka_idempotence: bool = Field(
+        True, description="Off only for brokers that cannot do it, such as the embedded one."
+    )
+    kafka_topic_prefix: str = Field(
+        "equilibrium.", pattern=r"^[A-Za-z0-9._-]*$", description="Put before every topic name."
+    )
+    kafka_partitions: int = Field(
+        6, ge=1, le=1_000, description="Partitions of every topic; pinned, for keys live by it."
+    )
+    kafka_replication: int = Field(1, ge=1, le=100, description="Replicas of every topic.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to speak to the brokers."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="Needed with SASL."
+    )
+    kafka_sasl_username: str | None = Field(None, description="Needed with SASL.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="Needed with SASL.")
+    kafka_ca_file: Path | None = Field(None, description="PEM file that signs the brokers.")
+    http_host: str = Field("127.0.0.1", min_length=1, description="Address that the API binds.")
+    http_port: Port = Field(8000, description="Port that the API binds.")
+    http_max_body_bytes: int = Field(
+        1_048_576, ge=1_024, le=67_108_864, description="A larger request body gets 413."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Comma-separated origins that browsers may call from; none by default."
+    )
+    state_dir: Path = Field(
+        Path("/var/lib/equilibrium"), description="What a process keeps on its own disk."
+    )
+    zones_file: Path | None = Field(
+        None, description="Catalogue of zones; the shipped one (New York) by default."
+    )
+    policy_file: Path | None = Field(None, description="Surge policy; the shipped one by default.")
+    publish_wait_ms: Milliseconds = Field(
+        50, description="How long an ingest request waits for Kafka before it says `buffered`."
+    )
+    tick_s: Annotated[int, Field(ge=1, le=60)] = Field(
+        5, description="Distance of two states of a zone."
+    )
+    grace_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
+        250, description="How late an event may arrive and still count at its tick."
+    )
+    demand_window_s: Annotated[int, Field(ge=1, le=3_600)] = Field(
+        300, description="Ride requests this recent are demand."
+    )
+    supply_window_s: Annotated[int, Field(ge=1, le=3_600)] = Field(
+        60, description="A driver heard from this recently is supply."
+    )
+    supply_hold_after_s: Annotated[int, Field(ge=1, le=3_600)] = Field(
+        20, description="A city without heartbeats for so long keeps its supply as it was."
+    )
+    supply_unknown_after_s: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        180, description="A city without heartbeats for so long has no known supply."
+    )
+    processor_instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Name of this processor in its consumer group; the host name by default. "
+        "The same name after a restart takes the same partitions back at once.",
+    )
+    readiness_requires: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Comma-separated of redis, database, kafka: not ready without them."
+    )
+    auth: Literal["open"] = Field(
+        "open", description="Who may call. `open`: everybody, so only on a loopback address."
+    )
+    auth_open_anywhere: bool = Field(
+        False, description="Allows `AUTH=open` on an address that is not loopback."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level that is logged."
+    )
+    log_format: Literal["json", "console"] = Field("json", description="Form of a log line.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over `.env`, and `.env` in the development profile only."""
+        del dotenv_settings, file_secret_settings
+        if os.environ.get(f"{PREFIX}PROFILE") != "development":
+            return (init_settings, env_settings)
+        return (init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=".env"))
+
+    @field_validator("cors_origins", "readiness_requires", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("readiness_requires")
+    @classmethod
+    def _known_dependencies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        aliases = {"postgres": "database"}
+        named = tuple(aliases.get(name, name) for name in value)
+        unknown = sorted(set(named) - {"redis", "database", "kafka"})
+        if unknown:
+            raise ValueError(f"unknown dependency {unknown[0]!r}; use redis, database, kafka")
+        return named
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _right_scheme(cls, value: SecretStr, info: Any) -> SecretStr:
+        schemes = _SCHEMES[info.field_name]
+        scheme = value.get_secret_value().partition("://")[0]
+        if scheme not in schemes:
+            raise ValueError(f"the URL must begin with {schemes[0]}://")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        if not self.supply_hold_after_s < self.supply_unknown_after_s:
+            raise ValueError("SUPPLY_HOLD_AFTER_S must be less than SUPPLY_UNKNOWN_AFTER_S")
+        if self.grace_ms >= self.tick_s * 1000:
+            raise ValueError("GRACE_MS must be shorter than TICK_S")
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError("KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are needed with SASL")
+        if not self.auth_open_anywhere and self.http_host not in _LOOPBACK:
+            raise ValueError(
+                f"HTTP_HOST={self.http_host} is not loopback and AUTH=open lets everybody in; "
+                "set AUTH_OPEN_ANYWHERE=true to allow it"
+            )
+        return self
+
+
+_SCHEMES = {
+    "database_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "valkey", "valkeys", "unix"),
+}
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment; `overrides` (from the command line) win over it.
+
+    Raises `SettingsError` for the first wrong value.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type] # checked by the model itself
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return reason
+    name = str(first["loc"][0])
+    is_secret = "SecretStr" in str(Settings.model_fields[name].annotation)
+    shown = "(secret)" if is_secret else repr(first["input"])
+    return f"{PREFIX}{name.upper()}={shown}: {reason}"
+
+
+def unknown_settings(environment: Mapping[str, str]) -> list[str]:
+    """Names with our prefix that no setting has: most often a typo."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return sorted(
+        name for name in environment if name.startswith(PREFIX) and name.upper() not in known
+    )
+
+
+def effective(settings: Settings) -> list[tuple[str, str, str]]:
+    """Every setting as (variable, value with secrets masked, where it came from)."""
+    rows = []
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        shown = _masked(value.get_secret_value()) if isinstance(value, SecretStr) else str(value)
+        variable = f"{PREFIX}{name.upper()}"
+        if variable in os.environ:
+            origin = "environment"
+        else:
+            origin = ".env or command line" if name in settings.model_fields_set else "default"
+        rows.append((variable, shown, origin))
+    return rows
+
+
+def _masked(secret: str) -> str:
+    """A URL without its password; anything else not at all."""
+    scheme, separator, rest = secret.partition("://")
+    if not separator:
+        return "********"
+    credentials, at, host = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    return f"{scheme}://{user}{':********' if colon else ''}{at}{host}"
