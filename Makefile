@@ -54,7 +54,8 @@ docs-generated: $(STAMP) ## write the pages that are made from the code
 
 lock: ## pin every dependency anew (needs uv)
 	@uv pip compile $(LOCK) --extra embedded --group dev --group build pyproject.toml -o requirements.lock
-	@uv pip compile $(LOCK) --group docs --constraint requirements.lock -o docs/requirements.lock
+	@uv pip compile $(LOCK) --constraint requirements.lock pyproject.toml -o docs/deploy/requirements.lock
+	@uv pip compile $(LOCK) --constraint requirements.lock --group docs -o docs/requirements.lock
 
 LOCK := --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header
 
