@@ -7,6 +7,7 @@
     │   ├── DependencySaturated      our own cap or pool is full; says nothing about the server
     │   └── DependencyRefused        the server answered, and said no
     ├── CatalogueError           a zones file that cannot be used; names the line
+    ├── TripsError               a trips file that cannot be replayed; names line and column
     ├── PolicyError              a policy that cannot be used; names the key
     ├── MigrationError           the database's schema is not one that this release can use
     └── StartupError             a process cannot start; the message is one line and says what to do
@@ -61,6 +62,22 @@ class CatalogueError(PricingError):
         super().__init__(f"{where}: {reason}")
         self.source = source
         self.line = line
+        self.reason = reason
+
+
+class TripsError(PricingError):
+    """A trips file that cannot be replayed.
+
+    `line` counts from 1, the header included; 0 means the whole file. `column` is None
+    where the fault is not in one column.
+    """
+
+    def __init__(self, source: str, line: int, column: str | None, reason: str) -> None:
+        where = f"{source}, line {line}" if line else source
+        super().__init__(f"{where}, column {column}: {reason}" if column else f"{where}: {reason}")
+        self.source = source
+        self.line = line
+        self.column = column
         self.reason = reason
 
 
