@@ -1,0 +1,5 @@
+"""`python -m pricing` is `equilibrium`."""
+
+from pricing.cli import main
+
+main()

@@ -1,0 +1,193 @@
+"""The command line: `equilibrium COMMAND`.
+
+Exit codes: 0 done, 1 failed at run time, 2 wrong usage or settings. Every failure is one line
+on standard error. Commands import what they need themselves, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from pricing import __version__
+from pricing.errors import PricingError
+from pricing.settings import Settings, SettingsError
+
+app = typer.Typer(
+    name="equilibrium",
+    help="Real-time surge pricing that keeps answering.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where the servers keep their data.")
+]
+Kafka = Annotated[
+    str, typer.Option("--kafka", help="tansu (from a wheel, memory only) or apache (Java, Maven).")
+]
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        outcome = app(standalone_mode=False)
+    except TyperException as error:  # every other exit of the parser is wrong usage
+        _fail(f"{error.format_message()} (see --help)", 2)
+    except SettingsError as error:
+        _fail(str(error), 2)
+    except PricingError as error:
+        _fail(str(error), 1)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(0)
+    sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    one_line = " ".join(message.split())
+    sys.stderr.write(f"equilibrium: {one_line}\n")
+    sys.exit(code)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"equilibrium {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command(epilog="Example: equilibrium demo --port 8000 --duration 60")
+def demo(  # noqa: PLR0917 - the options of a command, always given by name
+    port: Annotated[int, typer.Option(help="Port of the HTTP API.", min=1, max=65535)] = 8000,
+    data_dir: DataDir = None,
+    kafka: Kafka = "tansu",
+    trips: Annotated[
+        Path | None, typer.Option(help="Replay this file of trips instead of the living city.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="How much faster the day goes.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(help="Requests a second; with --trips, copies of each trip.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same city.")] = 1,
+    day: Annotated[
+        str | None, typer.Option(help="With --trips: the day to start on (YYYY-MM-DD).")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="End after so many seconds, with a summary.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="redis|database|kafka@SECONDS: kill that server then."),
+    ] = None,
+) -> int:
+    """Start everything on this machine and watch a city's prices move."""
+    from pricing.demo import DemoOptions, run_demo
+
+    try:
+        options = DemoOptions(
+            port=port,
+            data_dir=data_dir,
+            kafka=kafka,
+            trips=trips,
+            speed=speed,
+            scale=scale,
+            seed=seed,
+            day=day,
+            duration_s=duration,
+            faults=tuple(fault or ()),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return run_demo(options)
+
+
+@app.command(
+    epilog="Example: equilibrium stack -- pytest tests/integration",
+    context_settings={"ignore_unknown_options": True},
+)
+def stack(
+    command: Annotated[list[str] | None, typer.Argument(help="Run this with the servers up.")] = (
+        None
+    ),
+    data_dir: DataDir = None,
+    kafka: Kafka = "tansu",
+) -> int:
+    """Start PostgreSQL, Valkey and Kafka; print their settings, or run a command with them."""
+    from pricing.embedded import run_stack
+
+    if kafka not in ("tansu", "apache"):
+        raise typer.BadParameter(f"--kafka {kafka}: use tansu or apache")
+    return run_stack(command or [], data_dir=data_dir, kafka=kafka)
+
+
+@app.command(epilog="Example: EQUILIBRIUM_HTTP_PORT=8080 equilibrium api")
+def api() -> int:
+    """Serve prices and take events over HTTP, until SIGTERM."""
+    from pricing.processes import run_api
+
+    return run_api(_settings())
+
+
+@app.command(epilog="Example: EQUILIBRIUM_PROCESSOR_INSTANCE=p1 equilibrium processor")
+def processor() -> int:
+    """Turn the events into prices, until SIGTERM."""
+    from pricing.processes import run_processor
+
+    return run_processor(_settings())
+
+
+@app.command(epilog="Example: equilibrium migrate")
+def migrate() -> int:
+    """Bring the database's schema and the topics up to date; safe side by side, and again."""
+    from pricing.processes import run_migrate
+
+    return run_migrate(_settings())
+
+
+@app.command(name="check-config", epilog="Example: equilibrium check-config")
+def check_config() -> int:
+    """Show the effective settings, secrets masked, and where each came from."""
+    from pricing.processes import check_files
+    from pricing.settings import effective, load_settings
+
+    settings = load_settings()
+    check_files(settings)
+    rows = effective(settings)
+    width = max(len(name) for name, _, _ in rows)
+    for name, value, origin in rows:
+        typer.echo(f"{name:<{width}}  {value}  ({origin})")
+    _warn_unknown()
+    return 0
+
+
+def _settings() -> Settings:
+    """The settings of a process that is about to start; its logs are configured with them."""
+    from pricing.logs import configure_logs
+    from pricing.settings import load_settings
+
+    settings = load_settings()
+    configure_logs(settings.log_level, settings.log_format)
+    _warn_unknown()
+    return settings
+
+
+def _warn_unknown() -> None:
+    import os
+
+    from pricing.settings import unknown_settings
+
+    for name in unknown_settings(os.environ):
+        sys.stderr.write(f"equilibrium: {name} is not a setting and is ignored\n")

@@ -1,0 +1,219 @@
+"""The loop of the zone processor: poll, count, tick, write out, commit.
+
+Two rules make a restart harmless. *The log is the state*: a partition that is given to us is
+read again from `rewind_ms` ago, so nothing needs to be stored between ticks. *Outputs are
+idempotent*: a tick that is computed twice has the same bits, and every output takes it once.
+
+Silence is not zero demand: while the end of the log cannot be asked for, no tick is computed;
+prices grow old, which readers see, and the missed ticks are computed when the log is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from streaming.consumer import LogReader
+from streaming.errors import StreamingError
+
+from pricing.metrics import ProcessorMetrics
+from pricing.processor.intake import Intake
+from pricing.processor.lanes import Lane
+from pricing.processor.slot import Barrier, Slot
+from pricing.surge.city import CityStates, CitySurge
+from pricing.surge.ticks import newest_closed_tick
+from pricing.surge.window import WindowConfig
+
+_log = structlog.get_logger(__name__)
+
+_IDLE_POLL_S = 0.25
+"""Longest wait for records: the loop also has ticks to fire and a stop to notice."""
+_AHEAD_MS = 60_000
+"""A topic read this much further than the other one waits, so that memory stays bounded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorConfig:
+    """How far back to read, and which ticks are still news."""
+
+    window: WindowConfig
+    rewind_ms: int = 25 * 60_000
+    """How far a partition is read again; longer than `horizon_ms`."""
+    horizon_ms: int = 1_420_000
+    """The policy's memory: a tick is exact once so much log lies behind it."""
+    news_ms: int = 60_000
+    """An older tick, computed late, goes to Postgres only."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges against each other."""
+        if self.rewind_ms < self.horizon_ms:
+            raise ValueError(f"rewind_ms={self.rewind_ms} is less than the policy's memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where ticks go: `history` gets every tick, `news` only those that are recent."""
+
+    history: Sequence[Lane]
+    news: Sequence[Lane]
+
+    @property
+    def lanes(self) -> list[Lane]:
+        return [*self.history, *self.news]
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    tick_ms: int
+    offsets: Mapping[str, int]
+
+
+class ZoneProcessor:
+    """Prices the zones of every partition that the consumer group gives us.
+
+    `surges(slot number)` makes the fresh state of the cities that live in a partition.
+    The caller opens and closes the reader and the adapters behind the outputs.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: ProcessorConfig,
+        reader: LogReader,
+        intake: Intake,
+        surges: Callable[[int], Mapping[str, CitySurge]],
+        outputs: Outputs,
+        metrics: ProcessorMetrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._config = config
+        self._reader = reader
+        self._intake = intake
+        self._surges = surges
+        self._outputs = outputs
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._slots: dict[int, Slot] = {}
+        self._uncommitted: dict[int, deque[_Computed]] = {}
+        self.last_tick_ms: int | None = None
+
+    @property
+    def slots(self) -> frozenset[int]:
+        """The partitions that we price now."""
+        return frozenset(self._slots)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set, then let the outputs finish what they can in 3 s."""
+        writers = [asyncio.create_task(lane.run()) for lane in self._outputs.lanes]
+        try:
+            while not stopping.is_set():
+                await self._round()
+            await self._drain()
+        finally:
+            for writer in writers:
+                writer.cancel()
+            await asyncio.gather(*writers, return_exceptions=True)
+
+    async def _round(self) -> None:
+        polled = await self._reader.poll(self._poll_s())
+        for number in polled.lost:
+            self._slots.pop(number, None)
+            self._uncommitted.pop(number, None)
+        for number in polled.opened:
+            await self._open(number)
+        for record in polled.records:
+            if (slot := self._slots.get(record.partition)) is not None:
+                await self._intake.take(slot, record)
+        for number in list(self._slots):
+            await self._advance(number)
+
+    def _poll_s(self) -> float:
+        """How long a poll may wait: not past the instant at which the next tick closes."""
+        window = self._config.window
+        now_ms = self._now_ms()
+        next_close_ms = newest_closed_tick(now_ms, window) + window.tick_ms + window.close_after_ms
+        return min(_IDLE_POLL_S, max(next_close_ms - now_ms, 1) / 1000)
+
+    async def _open(self, number: int) -> None:
+        """Start a partition from nothing; its records follow from `rewind_ms` ago."""
+        now_ms = self._now_ms()
+        tick_ms = self._config.window.tick_ms
+        committed = await self._reader.committed(number)
+        written_ms = max((_tick_of(entry.metadata) for entry in committed.values()), default=0)
+        exact_ms = now_ms - self._config.rewind_ms + self._config.horizon_ms
+        publish_from_ms = max(written_ms + tick_ms, -(-exact_ms // tick_ms) * tick_ms)
+        self._slots[number] = Slot(
+            number=number,
+            cities=self._surges(number),
+            topics=self._reader.topics,
+            tick_ms=tick_ms,
+            grace_ms=self._config.window.grace_ms,
+            next_tick_ms=publish_from_ms - tick_ms,
+            publish_from_ms=publish_from_ms,
+            handled={topic: entry.offset for topic, entry in committed.items()},
+        )
+        self._uncommitted[number] = deque()
+        _log.info("partition opened", partition=number, ticks_written_until_ms=written_ms)
+
+    async def _advance(self, number: int) -> None:
+        slot = self._slots[number]
+        positions = self._reader.positions(number)
+        closed_ms = newest_closed_tick(self._now_ms(), self._config.window)
+        if slot.wants_barrier(closed_ms, positions):
+            try:
+                slot.barrier = Barrier(closed_ms, await self._reader.end_offsets(number))
+            except StreamingError as error:
+                _log.warning("the input cannot be reached, no ticks", reason=str(error))
+                return
+        self._balance(slot)
+        for states in slot.ticks(positions):
+            self._write_out(states)
+            self._uncommitted[number].append(_Computed(states[0].tick_ms, positions))
+            await asyncio.sleep(0)  # a long catch-up must not hold up the outputs
+        await self._commit(number)
+
+    def _balance(self, slot: Slot) -> None:
+        for topic in slot.topics:
+            if slot.lead_ms(topic) > _AHEAD_MS:
+                self._reader.pause(topic, slot.number)
+            else:
+                self._reader.resume(topic, slot.number)
+
+    def _write_out(self, states: Sequence[CityStates]) -> None:
+        now_ms = self._now_ms()
+        for city in states:
+            is_news = now_ms - city.tick_ms <= self._config.news_ms
+            for lane in self._outputs.lanes if is_news else self._outputs.history:
+                lane.offer(city)
+            self._metrics.ticked(city, lag_ms=now_ms - city.tick_ms)
+            self.last_tick_ms = max(city.tick_ms, self.last_tick_ms or 0)
+
+    async def _commit(self, number: int) -> None:
+        """Commit the newest tick that every output acknowledged, if there is a newer one."""
+        cities = self._slots[number].cities.keys()
+        pending = [lane.oldest_pending_ms(cities) for lane in self._outputs.lanes]
+        first_pending_ms = min((tick for tick in pending if tick is not None), default=None)
+        computed = self._uncommitted[number]
+        done: _Computed | None = None
+        while computed and (first_pending_ms is None or computed[0].tick_ms < first_pending_ms):
+            done = computed.popleft()
+        if done is not None:
+            await self._reader.commit(number, done.offsets, metadata=str(done.tick_ms))
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(3):
+                for lane in self._outputs.lanes:
+                    await lane.drain()
+                for number in list(self._slots):
+                    await self._commit(number)
+        except TimeoutError:
+            _log.warning("stopped before every output had everything; it is computed again")
+
+
+def _tick_of(metadata: str) -> int:
+    """The tick in a commit's metadata; 0 for a commit of something else."""
+    return int(metadata) if metadata.isascii() and metadata.isdigit() else 0
