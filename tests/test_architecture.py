@@ -1,0 +1,119 @@
+"""The house rules that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("pricing", "streaming", "fallback")
+LINES_AT_MOST = 400
+EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "service"}
+CLOCKS = {
+    "time.time",
+    "time.time_ns",
+    "time.monotonic",
+    "time.monotonic_ns",
+    "time.perf_counter",
+    "time.perf_counter_ns",
+    "time.sleep",
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+}
+EDGES: dict[str, str] = {}
+"""Modules that call a clock themselves, and why they may."""
+PURE = ("pricing/surge/", "pricing/model.py", "pricing/ladder.py", "streaming/events.py")
+"""Here not even a default argument may name a clock."""
+
+
+def _modules(*roots: str) -> list[Path]:
+    return sorted(path for root in roots for path in (ROOT / root).rglob("*.py"))
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+OWN = _modules(*PACKAGES)
+ALL = [*OWN, *_modules("tests", "benchmarks", "docs")]
+
+
+def _dotted(node: ast.AST) -> str:
+    """`datetime.datetime.now` → `datetime.now`: the last two names of an attribute."""
+    if not isinstance(node, ast.Attribute):
+        return ""
+    owner = node.value
+    name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+    return f"{name}.{node.attr}"
+
+
+def _clock_calls(tree: ast.AST) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _dotted(node.func) in CLOCKS:
+            yield node.lineno
+
+
+def _clock_names(tree: ast.AST) -> Iterator[int]:
+    for node in ast.walk(tree):
+        taken_out = isinstance(node, ast.ImportFrom) and node.module == "time"
+        if taken_out or _dotted(node) in CLOCKS:
+            yield getattr(node, "lineno", 0)
+
+
+def test_import_contracts_hold():
+    linter = Path(sys.executable).with_name("lint-imports")
+    run = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_only_edges_call_a_clock():
+    """Time is an argument, or an injected `now`: a call of a clock belongs to an edge."""
+    callers = {_relative(path) for path in OWN if any(_clock_calls(ast.parse(path.read_text())))}
+    assert callers == EDGES.keys()
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in OWN if _relative(path).startswith(PURE)], ids=_relative
+)
+def test_pure_module_names_no_clock(path):
+    assert not list(_clock_names(ast.parse(path.read_text())))
+
+
+@pytest.mark.parametrize("path", ALL, ids=_relative)
+def test_module_is_named_and_sized_for_one_job(path):
+    assert path.stem not in EMPTY_NAMES
+    assert len(path.read_text().splitlines()) <= LINES_AT_MOST
+
+
+@pytest.mark.parametrize("path", ALL, ids=_relative)
+def test_module_has_no_bare_except(path):
+    tree = ast.parse(path.read_text())
+    bare = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler) and node.type is None
+    ]
+    assert not bare
+
+
+def test_tests_are_no_packages():
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_test_functions_stand_outside_classes():
+    classes = [
+        f"{_relative(path)}: {node.name}"
+        for path in _modules("tests")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Test")
+    ]
+    assert not classes
