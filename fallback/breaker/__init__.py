@@ -1,0 +1,24 @@
+"""Circuit breaker: stops calling what fails, and finds out by itself when it is well again.
+
+    breaker = CircuitBreaker("redis", BreakerConfig())
+    value = await breaker.call(lambda: client.get(key), fallback=lambda error: None)
+
+The files, from pure to shell: `config.py`, `window.py`, `machine.py` (every decision),
+`breaker.py` (clock, classification, hooks), `registry.py` (breakers by name).
+"""
+
+from fallback.breaker.breaker import CircuitBreaker, Verdict
+from fallback.breaker.config import BreakerConfig
+from fallback.breaker.machine import Machine, Permit, Snapshot, State
+from fallback.breaker.registry import BreakerRegistry
+
+__all__ = [
+    "BreakerConfig",
+    "BreakerRegistry",
+    "CircuitBreaker",
+    "Machine",
+    "Permit",
+    "Snapshot",
+    "State",
+    "Verdict",
+]

@@ -1,0 +1,196 @@
+"""The breaker as callers use it: asks the clock, tells results apart, tells observers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import random as random_module
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
+from types import TracebackType
+from typing import ParamSpec, Protocol, TypeVar, overload
+
+from fallback.breaker.config import BreakerConfig
+from fallback.breaker.machine import Machine, Permit, Snapshot, State, Transition
+from fallback.clock import Monotonic, monotonic_s
+from fallback.errors import CircuitOpenError, RejectedLocally
+from fallback.observer import tell
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Verdict(Enum):
+    """What the end of a call says about the dependency."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NEUTRAL = "neutral"
+    """Nothing: the caller went away, or the call was never made."""
+
+
+class BreakerObserver(Protocol):
+    """Hooks; none can break a call."""
+
+    def on_state_change(self, name: str, transition: Transition) -> None: ...
+
+    def on_call(self, name: str, verdict: Verdict, duration_s: float) -> None: ...
+
+    def on_rejected(self, name: str) -> None: ...
+
+
+def judge(error: BaseException) -> Verdict:
+    """Every exception is a failure, but for cancellations, exits, and what we refused ourselves."""
+    if isinstance(error, RejectedLocally) or not isinstance(error, Exception):
+        return Verdict.NEUTRAL
+    return Verdict.FAILURE
+
+
+class CircuitBreaker:
+    """One dependency's breaker. Put the timeout inside it: breaker( timeout( call ) ).
+
+    A timeout outside would cancel the call, and a cancellation says nothing about the
+    dependency. `judge` turns an exception into a verdict. Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: BreakerConfig,
+        *,
+        judge: Callable[[BaseException], Verdict] = judge,
+        observers: Sequence[BreakerObserver] = (),
+        now_s: Monotonic = monotonic_s,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self._judge = judge
+        self._observers = tuple(observers)
+        self._now_s = now_s
+        self._machine = Machine(config, now_s(), random)
+
+    @property
+    def state(self) -> State:
+        """The present state; reading it changes nothing."""
+        return self._machine.state
+
+    def snapshot(self) -> Snapshot:
+        """Counts and totals for health, metrics and the mode."""
+        return self._machine.snapshot(self._now_s())
+
+    @overload
+    async def call(self, function: Callable[[], Awaitable[T]]) -> T: ...
+
+    @overload
+    async def call(
+        self, function: Callable[[], Awaitable[T]], fallback: Callable[[Exception], T]
+    ) -> T: ...
+
+    async def call(
+        self,
+        function: Callable[[], Awaitable[T]],
+        fallback: Callable[[Exception], T] | None = None,
+    ) -> T:
+        """Make the call if admitted.
+
+        Raises `CircuitOpenError` when not, else what the call raises; with a `fallback`, its
+        answer to that exception takes the place of either.
+        """
+        try:
+            permit = self.acquire()
+            try:
+                result = await function()
+            except BaseException as error:
+                self.settle(permit, error)
+                raise
+            self.settle(permit, None)
+        except Exception as error:
+            if fallback is None:
+                raise
+            return fallback(error)
+        return result
+
+    def guard(self) -> Guard:
+        """A single-use `async with` block around one call."""
+        return Guard(self)
+
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Decorate a coroutine function; refuses a plain one, which would never be awaited."""
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function!r} is not a coroutine function")
+
+        @functools.wraps(function)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await self.call(lambda: function(*args, **kwargs))
+
+        return guarded
+
+    def acquire(self) -> Permit:
+        """Leave for one call, to be given to `settle`. Raises `CircuitOpenError`."""
+        now_s = self._now_s()
+        permit = self._machine.try_acquire(now_s)
+        if permit is None:
+            self._tell_changes()
+            for observer in self._observers:
+                tell(observer.on_rejected, self.name)
+            raise CircuitOpenError(self.name, self._machine.retry_after_s(now_s))
+        return permit
+
+    def settle(self, permit: Permit, error: BaseException | None) -> None:
+        """Give a permit back with the call's result: None for success."""
+        now_s = self._now_s()
+        verdict = Verdict.SUCCESS if error is None else self._judge(error)
+        if verdict is Verdict.NEUTRAL:
+            self._machine.release(permit)
+        else:
+            self._machine.record(permit, now_s, failed=verdict is Verdict.FAILURE)
+        if self._observers:
+            self._tell_changes()
+            for observer in self._observers:
+                tell(observer.on_call, self.name, verdict, now_s - permit.started_s)
+
+    def reset(self) -> None:
+        """Close it now, and forget what happened."""
+        self._machine.reset(self._now_s())
+        self._tell_changes()
+
+    def force(self, state: State, *, for_s: float | None) -> None:
+        """Put it into an operator's state, for so long or (None) until `reset`."""
+        now_s = self._now_s()
+        self._machine.force(state, now_s, None if for_s is None else now_s + for_s)
+        self._tell_changes()
+
+    def expire(self) -> None:
+        """End what is over although no call comes; its owner calls this about once a second."""
+        self._machine.expire(self._now_s())
+        self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        for transition in self._machine.take_transitions():
+            for observer in self._observers:
+                tell(observer.on_state_change, self.name, transition)
+
+
+class Guard:
+    """`async with breaker.guard(): …`: the block is the call."""
+
+    __slots__ = ("_breaker", "_permit")
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self._permit: Permit | None = None
+
+    async def __aenter__(self) -> None:
+        if self._permit is not None:
+            raise RuntimeError("a guard is for one call")
+        self._permit = self._breaker.acquire()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._permit is not None:
+            self._breaker.settle(self._permit, error)
