@@ -1,0 +1,55 @@
+"""The measuring itself: fair to its cases, and every benchmark can be found."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.__main__ import discover, main
+from benchmarks.benchmark import Case, measure
+
+
+class _Clock:
+    """Moves only when a case spends time on it."""
+
+    def __init__(self):
+        self.ns = 0
+        self.log = []
+
+    def spend(self, label, ns):
+        self.ns += ns
+        self.log.append(label)
+
+
+def _two_cases(clock):
+    cases = [
+        Case(label="bare", run=lambda: clock.spend("bare", 1_000), operations=10),
+        Case(label="ours", run=lambda: clock.spend("ours", 1_500), operations=5),
+    ]
+    return SimpleNamespace(name="n", what="w", unit="u", cases=lambda: cases)
+
+
+def test_measure_divides_by_operations_and_relates_to_the_first_case():
+    clock = _Clock()
+    bare, ours = measure(_two_cases(clock), rounds=3, now_ns=lambda: clock.ns)
+    assert (bare.ns, bare.ratio) == (100, 1)
+    assert (ours.ns, ours.ratio) == (300, 3)
+
+
+def test_measure_runs_the_cases_in_turn():
+    clock = _Clock()
+    measure(_two_cases(clock), rounds=2, now_ns=lambda: clock.ns)
+    assert clock.log == ["bare", "ours"] * 3
+
+
+@pytest.mark.parametrize("name", discover())
+def test_benchmark_runs_one_round_and_prints_its_table(name, capsys):
+    assert main([name, "--rounds", "1"]) == 0
+    assert f"## {name}" in capsys.readouterr().out
+
+
+def test_unknown_benchmark_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["no-such"])
+    assert "no-such" in capsys.readouterr().err
