@@ -15,7 +15,7 @@ from streaming.errors import InvalidMessage, StreamingError
 
 from pricing.metrics import ProcessorMetrics
 from pricing.processor.slot import Slot
-from pricing.surge.window import Admission
+from pricing.surge.admission import Admission
 from pricing.zones import Catalogue, ZoneLocator
 from streaming.events import DriverStatusV1, Event, RideRequestV1
 

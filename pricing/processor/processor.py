@@ -24,8 +24,8 @@ from pricing.processor.intake import Intake
 from pricing.processor.lanes import Lane
 from pricing.processor.slot import Barrier, Slot
 from pricing.surge.city import CityStates, CitySurge
-from pricing.surge.ticks import newest_closed_tick
-from pricing.surge.window import WindowConfig
+from pricing.surge.config import WindowConfig
+from pricing.surge.ticks import CLOSING_MARGIN_MS, newest_closed_tick
 
 _log = structlog.get_logger(__name__)
 
@@ -134,8 +134,13 @@ class ZoneProcessor:
         """How long a poll may wait: not past the instant at which the next tick closes."""
         window = self._config.window
         now_ms = self._now_ms()
-        next_close_ms = newest_closed_tick(now_ms, window) + window.tick_ms + window.close_after_ms
+        next_tick_ms = self._closed_tick_ms(now_ms) + window.tick_ms
+        next_close_ms = next_tick_ms + window.grace_ms + CLOSING_MARGIN_MS
         return min(_IDLE_POLL_S, max(next_close_ms - now_ms, 1) / 1000)
+
+    def _closed_tick_ms(self, now_ms: int) -> int:
+        window = self._config.window
+        return newest_closed_tick(now_ms, tick_ms=window.tick_ms, grace_ms=window.grace_ms)
 
     async def _open(self, number: int) -> None:
         """Start a partition from nothing; its records follow from `rewind_ms` ago."""
@@ -161,23 +166,23 @@ class ZoneProcessor:
     async def _advance(self, number: int) -> None:
         slot = self._slots[number]
         positions = self._reader.positions(number)
-        closed_ms = newest_closed_tick(self._now_ms(), self._config.window)
+        closed_ms = self._closed_tick_ms(self._now_ms())
         if slot.wants_barrier(closed_ms, positions):
             try:
                 slot.barrier = Barrier(closed_ms, await self._reader.end_offsets(number))
             except StreamingError as error:
                 _log.warning("the input cannot be reached, no ticks", reason=str(error))
                 return
-        self._balance(slot)
+        self._balance(slot, positions)
         for states in slot.ticks(positions):
             self._write_out(states)
             self._uncommitted[number].append(_Computed(states[0].tick_ms, positions))
             await asyncio.sleep(0)  # a long catch-up must not hold up the outputs
         await self._commit(number)
 
-    def _balance(self, slot: Slot) -> None:
+    def _balance(self, slot: Slot, positions: Mapping[str, int]) -> None:
         for topic in slot.topics:
-            if slot.lead_ms(topic) > _AHEAD_MS:
+            if slot.lead_ms(topic, positions) > _AHEAD_MS:
                 self._reader.pause(topic, slot.number)
             else:
                 self._reader.resume(topic, slot.number)

@@ -71,12 +71,9 @@ class Slot:
             if tick_ms >= self.publish_from_ms:
                 yield states
 
-    def lead_ms(self, topic: str) -> int:
-        """How far a topic was read ahead of the one that was read least, by arrival."""
-        if topic not in self._arrived:
-            return 0
-        slowest = min(self._arrived.get(other, 0) for other in self.topics)
-        return self._arrived[topic] - slowest
+    def lead_ms(self, topic: str, positions: Mapping[str, int]) -> int:
+        """How far a topic was read ahead of the one that holds up the ticks, by arrival."""
+        return self._arrived.get(topic, 0) - self._frontier_ms(positions)
 
     def _frontier_ms(self, positions: Mapping[str, int]) -> int:
         """Every record that arrived by this instant was taken."""
