@@ -12,6 +12,7 @@ from pricing.embedded import ApacheKafka, Postgres, Valkey, free_ports
 from streaming.config import KafkaConfig
 from tests.support import servers
 from tests.support.servers import KafkaServer
+from tests.support.tcp_proxy import TcpProxy
 
 
 def pytest_report_header() -> str:
@@ -132,3 +133,34 @@ async def own_kafka(own_directory: Path) -> AsyncIterator[ApacheKafka]:
     async with servers.running_kafka(own_directory) as server:
         assert isinstance(server, ApacheKafka)
         yield server
+
+
+@pytest.fixture
+async def kafka_proxy(kafka: KafkaServer, kafka_proxy_port: int) -> AsyncIterator[TcpProxy]:
+    """A fault proxy in front of the session's Apache Kafka; the test checks through `kafka`."""
+    _demand_apache_kafka()
+    assert isinstance(kafka, ApacheKafka)
+    async with TcpProxy(kafka.proxied_port, port=kafka_proxy_port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxied_kafka_config(
+    kafka: KafkaServer, kafka_proxy: TcpProxy, topic_prefix: str
+) -> KafkaConfig:
+    """Like `kafka_config`, but every byte goes through `kafka_proxy`."""
+    return servers.kafka_config_for(kafka, topic_prefix, bootstrap_servers=kafka_proxy.address)
+
+
+@pytest.fixture
+async def redis_proxy(valkey_server: Valkey) -> AsyncIterator[TcpProxy]:
+    """A fault proxy in front of the session's Valkey; reach it by `through(url, proxy)`."""
+    async with TcpProxy(valkey_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def postgres_proxy(postgres: Postgres) -> AsyncIterator[TcpProxy]:
+    """A fault proxy in front of the session's Postgres; reach it by `through(url, proxy)`."""
+    async with TcpProxy(postgres.port) as proxy:
+        yield proxy

@@ -6,6 +6,7 @@ The application never knows: it gets addresses (`EmbeddedStack.environment`) lik
 from __future__ import annotations
 
 from pricing.embedded.apache_kafka import ApacheKafka
+from pricing.embedded.command import run_stack
 from pricing.embedded.directories import default_cache_dir, default_data_dir
 from pricing.embedded.ports import free_ports
 from pricing.embedded.postgres import Postgres
@@ -26,4 +27,5 @@ __all__ = [
     "default_cache_dir",
     "default_data_dir",
     "free_ports",
+    "run_stack",
 ]

@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
 from streaming.config import KafkaConfig
+from tests.support.servers import through
 
 
 async def test_database_url_names_an_empty_database(database_url):
@@ -38,7 +39,30 @@ async def test_redis_url_after_another_test_is_empty_again(redis_url):
         await client.aclose()
 
 
-async def test_kafka_config_reaches_a_broker_that_keeps_events(kafka_config: KafkaConfig):
+async def test_kafka_config_reaches_a_broker_that_keeps_events(kafka_config):
+    await round_trip(kafka_config)
+
+
+async def test_proxied_kafka_config_goes_through_the_proxy(proxied_kafka_config, kafka_proxy):
+    await round_trip(proxied_kafka_config)
+    # Bootstrap and a connection to the advertised address, of three clients.
+    assert kafka_proxy.accepted >= 6
+
+
+async def test_proxied_urls_go_through_the_proxy(
+    redis_url, redis_proxy, database_url, postgres_proxy
+):
+    client = Redis.from_url(through(redis_url, redis_proxy))
+    try:
+        assert await client.ping()
+    finally:
+        await client.aclose()
+    connection = await asyncpg.connect(through(database_url, postgres_proxy))
+    await connection.close()
+    assert redis_proxy.accepted == postgres_proxy.accepted == 1
+
+
+async def round_trip(kafka_config: KafkaConfig) -> None:
     topic = f"{kafka_config.topic_prefix}round-trip"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_config.bootstrap_servers)
     await admin.start()

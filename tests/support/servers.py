@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
@@ -17,6 +18,7 @@ from pricing.embedded import ApacheKafka, Postgres, Tansu, Valkey
 from pricing.embedded.directories import make_directory
 from pricing.embedded.kafka_home import missing_tools
 from streaming.config import KafkaConfig
+from tests.support.tcp_proxy import TcpProxy
 
 KafkaServer = ApacheKafka | Tansu
 
@@ -115,3 +117,10 @@ def kafka_config_for(server: KafkaServer, topic_prefix: str, **other: object) ->
         "idempotence": server.idempotence,
     }
     return KafkaConfig(**{**fields, **other})  # type: ignore[arg-type]  # checked when made
+
+
+def through(url: str, proxy: TcpProxy) -> str:
+    """The same URL with the proxy's port."""
+    parts = urlsplit(url)
+    account = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{account}@{proxy.address}"))
