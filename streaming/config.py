@@ -23,6 +23,9 @@ class KafkaConfig:
     """False only for brokers that cannot do it, such as the embedded one."""
     request_timeout_ms: int = 3_000
     """How long one request may take, and how long a dead connection stays unnoticed."""
+    fetch_max_wait_ms: int = 500
+    """How long the broker may hold a fetch that finds nothing. Apache Kafka answers at once when
+    a record comes; the embedded broker only after this time, so it wants 20."""
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
@@ -35,6 +38,7 @@ class KafkaConfig:
         _check("partitions", self.partitions, 1 <= self.partitions <= 1_000)
         _check("replication", self.replication, 1 <= self.replication <= 32_767)
         _check("request_timeout_ms", self.request_timeout_ms, self.request_timeout_ms >= 100)
+        _check("fetch_max_wait_ms", self.fetch_max_wait_ms, 1 <= self.fetch_max_wait_ms <= 10_000)
         protocols = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
         _check("security_protocol", self.security_protocol, self.security_protocol in protocols)
         if self.security_protocol.startswith("SASL"):

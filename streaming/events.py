@@ -61,7 +61,8 @@ Moment = Annotated[
     AwareDatetime,
     PlainSerializer(lambda moment: rfc3339(to_ms(moment)), return_type=str, when_used="json"),
 ]
-Id = Annotated[str, Field(min_length=1, max_length=64)]
+Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
+"""No NUL: Postgres cannot hold it."""
 
 
 class _Payload(BaseModel):
