@@ -1,0 +1,92 @@
+import asyncio
+
+import pytest
+
+from fallback.flight import BatchedFlight
+
+
+class Store:
+    """Counts fetches; answers when released."""
+
+    def __init__(self):
+        self.batches = []
+        self.released = asyncio.Event()
+        self.error = None
+
+    async def fetch(self, keys):
+        self.batches.append(tuple(keys))
+        await self.released.wait()
+        if self.error:
+            raise self.error
+        return {key: key.upper() for key in keys if key != "missing"}
+
+
+@pytest.fixture
+async def store():
+    return Store()
+
+
+@pytest.fixture
+async def flight(store):
+    flight = BatchedFlight(store.fetch, largest_batch=3)
+    yield flight
+    await flight.close()
+
+
+async def settled(store, *lookups):
+    store.released.set()
+    async with asyncio.timeout(5):
+        return await asyncio.gather(*lookups, return_exceptions=True)
+
+
+async def test_lookups_of_one_turn_travel_together(flight, store):
+    answers = await settled(store, flight.get("a"), flight.get("b"), flight.get("missing"))
+    assert answers == ["A", "B", None]
+    assert store.batches == [("a", "b", "missing")]
+
+
+async def test_a_large_turn_is_split(flight, store):
+    keys = ["a", "b", "c", "d"]
+    store.released.set()
+    assert await flight.get_many(keys) == {key: key.upper() for key in keys}
+    assert store.batches == [("a", "b", "c"), ("d",)]
+
+
+async def test_a_lookup_joins_one_that_is_under_way(flight, store):
+    first = asyncio.create_task(flight.get("a"))
+    while not store.batches:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(flight.get("a"))
+    assert await settled(store, first, second) == ["A", "A"]
+    assert store.batches == [("a",)]
+    assert flight.followers_total == 1
+
+
+async def test_a_leader_that_goes_away_leaves_its_followers_their_answer(flight, store):
+    leader = asyncio.create_task(flight.get("a"))
+    while not store.batches:
+        await asyncio.sleep(0)
+    follower = asyncio.create_task(flight.get("a"))
+    await asyncio.sleep(0)
+    leader.cancel()
+    answers = await settled(store, leader, follower)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert answers[1] == "A"
+
+
+async def test_a_failure_reaches_every_caller_and_the_next_lookup_asks_again(flight, store):
+    store.error = OSError("refused")
+    answers = await settled(store, flight.get("a"), flight.get("a"))
+    assert [type(answer) for answer in answers] == [OSError, OSError]
+    store.error = None
+    assert await flight.get("a") == "A"
+
+
+async def test_closing_cancels_what_is_under_way(store):
+    flight = BatchedFlight(store.fetch)
+    lookup = asyncio.create_task(flight.get("a"))
+    while not store.batches:
+        await asyncio.sleep(0)
+    await flight.close()
+    with pytest.raises(asyncio.CancelledError):
+        await lookup
