@@ -37,6 +37,9 @@ class State(StrEnum):
     """Admits everything, counts, and never opens."""
 
 
+_CLOSED = State.CLOSED
+"""Looked up once: the ordinary call pays for nothing else."""
+
 OPERATOR_STATES = frozenset({State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY})
 
 
@@ -105,7 +108,7 @@ class Machine:
     def try_acquire(self, now_s: float) -> Permit | None:
         """Admit a call, or None: rejected. Every permit must come back: `record` or `release`."""
         state = self.state
-        if state is State.CLOSED:
+        if state is _CLOSED:
             return Permit(self.generation, now_s, 0)
         if state in OPERATOR_STATES:
             return self._acquire_under_operator(now_s)
@@ -125,11 +128,12 @@ class Machine:
         if permit.probe:
             self._record_probe(permit, now_s, failed=failed or slow, slow=slow)
             return
-        if self.state is State.DISABLED:
+        state = self.state
+        if state is not _CLOSED and state is State.DISABLED:
             return
         self._count(failed=failed, slow=slow)
         self._window.record(now_s, failed=failed, slow=slow)
-        if self.state is State.CLOSED and (failed or slow) and self._trips(now_s):
+        if (failed or slow) and state is _CLOSED and self._trips(now_s):
             self._open(now_s)
 
     def release(self, permit: Permit) -> None:

@@ -65,11 +65,10 @@ class SlidingWindow:
         number = int(now_s // self._width_s)
         size = len(self._calls)
         newest = self._newest
-        if newest is None:
-            self._newest = number
-        elif number > newest:
-            for passed in range(max(newest + 1, number - size + 1), number + 1):
-                self._empty(passed % size)
+        if number != newest:
+            if newest is not None:
+                for passed in range(max(newest + 1, number - size + 1), number + 1):
+                    self._empty(passed % size)
             self._newest = number
         return number % size
 
