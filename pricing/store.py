@@ -125,7 +125,7 @@ class PostgresStates:
         return (_affected(changed), _affected(retired))
 
     async def drop_old_snapshots(self) -> list[str]:
-        """Drop the days past the retention; returns the tables dropped. Writing does it by itself."""
+        """Drop the days past the retention, as writing does now and then; returns the tables."""
         async with self._primary.transaction(self._config.write_timeout_ms) as connection:
             await connection.execute(f"SET LOCAL lock_timeout = {_RETENTION_LOCK_MS:d}")
             rows = await connection.fetch(

@@ -19,7 +19,7 @@ CREATE VIEW current_zone_status AS
 SELECT
     z.zone_id,
     z.name AS zone_name,
-    z.city_id,
+    s.city_id,
     z.zone_class,
     round(s.base_fare_minor / 10::numeric ^ e.exponent, e.exponent) AS base_fare,
     trim_scale(s.multiplier_micro / 1000000::numeric) AS current_multiplier,
