@@ -1,0 +1,146 @@
+"""A city: its window and its policy, and the state of every zone at a tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pricing.model import Signal, Zone, ZoneState, is_changed
+from pricing.surge.confidence import confidence_of
+from pricing.surge.policy import Policy, ZoneRules, decide
+from pricing.surge.ticks import is_turn
+from pricing.surge.window import Admission, CityCounts, CityWindow, WindowConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CityStates:
+    """Every zone of a city at one tick, in the order in which the zones were given."""
+
+    city_id: str
+    tick_ms: int
+    signal: Signal
+    states: tuple[ZoneState, ...]
+    changed: tuple[ZoneState, ...]
+    """Those that tell more than at the tick before, and those whose turn it is."""
+
+
+class CitySurge:
+    """Turns the events of one city into the states of its zones. Pickles whole.
+
+    Raises:
+        ValueError: a zone of another city.
+        PolicyError: a zone whose bounds the policy cannot keep.
+    """
+
+    def __init__(
+        self, city_id: str, zones: Iterable[Zone], policy: Policy, window_config: WindowConfig
+    ) -> None:
+        self.city_id = city_id
+        self.policy = policy
+        self._config = window_config
+        self._window = CityWindow(window_config)
+        self._zones: dict[str, tuple[Zone, ZoneRules]] = {}
+        for zone in zones:
+            if zone.city_id != city_id:
+                raise ValueError(f"zone {zone.zone_id} is of {zone.city_id}, not of {city_id}")
+            self._zones[zone.zone_id] = (zone, policy.rules_for(zone))
+        self._previous: tuple[ZoneState, ...] = ()
+
+    def add_request(
+        self, *, request_id: str, event_id: str, zone_id: str, occurred_ms: int, arrived_ms: int
+    ) -> Admission:
+        """Take one record of a ride request."""
+        known = self._zones.get(zone_id)
+        if known is None:
+            return Admission.UNKNOWN_ZONE
+        return self._window.add_request(
+            request_id=request_id,
+            event_id=event_id,
+            zone_id=known[0].zone_id,  # the catalogue's string: no request keeps one of its own
+            occurred_ms=occurred_ms,
+            arrived_ms=arrived_ms,
+        )
+
+    def add_heartbeat(
+        self,
+        *,
+        driver_id: str,
+        event_id: str,
+        zone_id: str,
+        available: bool,
+        occurred_ms: int,
+        arrived_ms: int,
+    ) -> Admission:
+        """Take one record of a driver's status."""
+        known = self._zones.get(zone_id)
+        if known is None:
+            return Admission.UNKNOWN_ZONE
+        return self._window.add_heartbeat(
+            driver_id=driver_id,
+            event_id=event_id,
+            zone_id=known[0].zone_id,
+            available=available,
+            occurred_ms=occurred_ms,
+            arrived_ms=arrived_ms,
+        )
+
+    def states_at(self, tick_ms: int) -> CityStates:
+        """Every zone at a tick. Ticks must rise; some may be left out.
+
+        A change is one since the tick just before. Where that was left out it is worked out
+        first, so that a gap hides no change and makes none. At the very first tick every zone
+        counts as changed.
+
+        Raises:
+            ValueError: not a tick, or not after the last one.
+        """
+        self._catch_up(tick_ms - self._config.tick_ms)
+        counts = self._window.count(tick_ms)
+        states = tuple(self._states(tick_ms, counts))
+        previous = self._previous or (None,) * len(states)
+        self._previous = states
+        return CityStates(
+            city_id=self.city_id,
+            tick_ms=tick_ms,
+            signal=counts.signal,
+            states=states,
+            changed=tuple(
+                state
+                for state, before in zip(states, previous, strict=True)
+                if is_changed(state, before) or self._is_turn(state)
+            ),
+        )
+
+    def _catch_up(self, before_ms: int) -> None:
+        """Work out the tick before the one that is asked for, if it was left out."""
+        counted_ms = self._window.counted_ms
+        if counted_ms is not None and counted_ms < before_ms:
+            self._previous = tuple(self._states(before_ms, self._window.count(before_ms)))
+
+    def _is_turn(self, state: ZoneState) -> bool:
+        return is_turn(state.zone_id, state.window_end_ms, tick_ms=self._config.tick_ms)
+
+    def _states(self, tick_ms: int, counts: CityCounts) -> Iterator[ZoneState]:
+        for zone, rules in self._zones.values():
+            yield self._state(tick_ms, zone, rules, counts)
+
+    def _state(self, tick_ms: int, zone: Zone, rules: ZoneRules, counts: CityCounts) -> ZoneState:
+        demand = counts.demand.get(zone.zone_id, 0)
+        supply = counts.supply.get(zone.zone_id, 0)
+        decision = decide(self.policy, rules, demand=demand, supply=supply, signal=counts.signal)
+        return ZoneState(
+            zone_id=zone.zone_id,
+            city_id=zone.city_id,
+            base_fare_minor=zone.base_fare_minor,
+            currency=zone.currency,
+            multiplier_micro=decision.multiplier_micro,
+            raw_multiplier_micro=decision.raw_micro,
+            demand_count=demand,
+            supply_count=supply,
+            signal=counts.signal,
+            confidence_percent=confidence_of(demand, supply, counts.signal),
+            reasons=tuple(reason.value for reason in decision.reasons),
+            window_start_ms=tick_ms - self._config.demand_window_ms,
+            window_end_ms=tick_ms,
+            policy_version=self.policy.version,
+        )

@@ -1,0 +1,142 @@
+"""Demand: how many rides were asked for in each zone, within a window that ends at the tick.
+
+A request may arrive in several copies. At a tick, the earliest of the copies that are visible
+*and* inside the window names the zone. A copy is both from its first tick up to its last, so a
+request is a row of *runs*: stretches of ticks, none overlapping, each with the copy that is in
+force. Laying a new copy over the runs keeps the earlier of two copies wherever they meet; the
+result is the same for every order of arrival.
+
+Counting adds up differences: a run adds one to its zone at its first tick and takes it away
+after its last.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pricing.surge.admission import Admission
+from pricing.surge.calendar import Calendar
+from pricing.surge.ticks import last_tick
+
+
+class Copy(NamedTuple):
+    """One record of a request. Copies compare by time, then event id; the least is in force."""
+
+    event_ms: int
+    event_id: str
+    zone_id: str
+
+
+class _Run(NamedTuple):
+    start_ms: int
+    stop_ms: int
+    """The first tick after the run."""
+    copy: Copy
+
+
+class _Due:
+    """What happens to demand at one tick."""
+
+    __slots__ = ("changes", "ending")
+
+    def __init__(self) -> None:
+        self.changes: dict[str, int] = defaultdict(int)
+        self.ending: list[str] = []
+        """Requests that may be in no window from this tick on."""
+
+
+class DemandWindow:
+    """Requests of one city by zone. Remembers a request until its last run has ended."""
+
+    def __init__(self, *, window_ms: int, tick_ms: int) -> None:
+        self._window_ms = window_ms
+        self._tick_ms = tick_ms
+        self._calendar = Calendar(_Due, tick_ms=tick_ms)
+        self._runs: dict[str, tuple[_Run, ...]] = {}
+        self._demand: dict[str, int] = {}
+
+    def add(self, request_id: str, copy: Copy, *, first_ms: int) -> Admission:
+        """Take one copy; `first_ms` is the first tick at which it is visible."""
+        next_ms = self._calendar.next_ms
+        start_ms = max(first_ms, next_ms)
+        stop_ms = self._tick_ms + last_tick(
+            copy.event_ms, window_ms=self._window_ms, tick_ms=self._tick_ms
+        )
+        if stop_ms <= start_ms:
+            return Admission.LATE
+        held = self._runs.get(request_id, ())
+        runs = _lay_over(held, _Run(start_ms, stop_ms, copy))
+        if runs == held:
+            return Admission.DUPLICATE
+        self._replace(request_id, held, runs)
+        overdue = Admission.OVERDUE if first_ms < next_ms else Admission(0)
+        if any(run.copy.event_id == copy.event_id for run in held):
+            return Admission.DUPLICATE | overdue
+        return Admission.COUNTED | overdue
+
+    def count(self, tick_ms: int) -> dict[str, int]:
+        """Requests by zone at a tick; zones with none are absent. Ticks must rise."""
+        for due in self._calendar.due(tick_ms):
+            for zone_id, change in due.changes.items():
+                self._shift(zone_id, change)
+            for request_id in due.ending:
+                self._forget(request_id, tick_ms)
+        return dict(self._demand)
+
+    def __len__(self) -> int:
+        """Requests that are remembered."""
+        return len(self._runs)
+
+    def _replace(self, request_id: str, held: Sequence[_Run], runs: tuple[_Run, ...]) -> None:
+        self._runs[request_id] = runs
+        self._schedule(held, -1)
+        self._schedule(runs, +1)
+        if not held or held[-1].stop_ms != runs[-1].stop_ms:
+            self._calendar.at(runs[-1].stop_ms).ending.append(request_id)
+
+    def _schedule(self, runs: Iterable[_Run], change: int) -> None:
+        for run in runs:
+            self._calendar.at(run.start_ms).changes[run.copy.zone_id] += change
+            self._calendar.at(run.stop_ms).changes[run.copy.zone_id] -= change
+
+    def _shift(self, zone_id: str, change: int) -> None:
+        count = self._demand.get(zone_id, 0) + change
+        if count:
+            self._demand[zone_id] = count
+        else:
+            self._demand.pop(zone_id, None)
+
+    def _forget(self, request_id: str, tick_ms: int) -> None:
+        runs = tuple(run for run in self._runs.get(request_id, ()) if run.stop_ms > tick_ms)
+        if runs:
+            self._runs[request_id] = runs
+        else:
+            self._runs.pop(request_id, None)
+
+
+def _lay_over(held: Sequence[_Run], new: _Run) -> tuple[_Run, ...]:
+    """The runs with a new one among them: where two meet, the earlier copy is in force."""
+    if not held:
+        return (new,)
+    runs: list[_Run] = []
+    covered_ms = new.start_ms
+    for run in held:
+        _append(runs, covered_ms, min(run.start_ms, new.stop_ms), new.copy)
+        _append(runs, run.start_ms, min(run.stop_ms, new.start_ms), run.copy)
+        meet_ms, part_ms = max(run.start_ms, new.start_ms), min(run.stop_ms, new.stop_ms)
+        _append(runs, meet_ms, part_ms, min(run.copy, new.copy))
+        _append(runs, max(run.start_ms, new.stop_ms), run.stop_ms, run.copy)
+        covered_ms = max(covered_ms, run.stop_ms)
+    _append(runs, covered_ms, new.stop_ms, new.copy)
+    return tuple(runs)
+
+
+def _append(runs: list[_Run], start_ms: int, stop_ms: int, copy: Copy) -> None:
+    """Add a run unless it is empty; one that goes on is made longer."""
+    if start_ms >= stop_ms:
+        return
+    if runs and runs[-1].stop_ms == start_ms and runs[-1].copy == copy:
+        start_ms = runs.pop().start_ms
+    runs.append(_Run(start_ms, stop_ms, copy))
