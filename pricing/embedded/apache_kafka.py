@@ -101,7 +101,7 @@ class ApacheKafka(Server):
         if home is None:
             raise RuntimeError("_prepare comes first")
         settings = self.directory / "server.properties"
-        write_private(settings, _properties(self.directory, ports, self._advertised_port))
+        write_private(settings, server_properties(self.directory, ports, self._advertised_port))
         flags = (
             f"-Dlog4j2.configurationFile={self.directory / 'log4j2.xml'}",
             # Native libraries are unpacked there; a killed broker leaves them behind.
@@ -159,7 +159,8 @@ async def _exercise(bootstrap_servers: str) -> None:
             await producer.stop()
 
 
-def _properties(directory: Path, ports: list[int], advertised_port: int | None) -> str:
+def server_properties(directory: Path, ports: list[int], advertised_port: int | None) -> str:
+    """The broker's settings file; `ports` are those of DIRECT, PROXIED and CONTROLLER."""
     direct, proxied, controller = ports
     one_each = (
         "transaction.state.log.replication.factor",

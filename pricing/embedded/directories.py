@@ -18,6 +18,7 @@ from pricing.errors import StartupError
 
 NOBODY = 65_534
 _SEARCH = 0o001
+_READ_AND_RUN = 0o005
 
 
 def unprivileged_user() -> int | None:
@@ -49,7 +50,7 @@ def _default(variable: str, below_home: str, for_root: Path) -> Path:
 
 
 def reachable(path: Path) -> bool:
-    """Whether the servers' user can get to `path`: every directory above it lets others search.
+    """Whether the servers' user can get to `path` and, if it is a file, read and run it.
 
     Looks at mode bits alone, since the question is about a user that we are not. True for
     whoever is not root, whose servers run as themselves.
@@ -58,20 +59,25 @@ def reachable(path: Path) -> bool:
         return True
     real = path.resolve()
     return all(
-        not part.is_dir() or part.stat().st_mode & _SEARCH or part.stat().st_uid == NOBODY
+        _lets_others(part, _READ_AND_RUN if part.is_file() else _SEARCH)
         for part in (real, *real.parents)
+        if part.exists()
     )
 
 
-def make_directory(path: Path) -> Path:
-    """Create a directory that holds the servers' directories; 0711, or 0700 if we are not root.
+def _lets_others(path: Path, bits: int) -> bool:
+    status = path.stat()
+    return status.st_mode & bits == bits or status.st_uid == NOBODY
 
-    Raises `StartupError` when that fails, or when the servers' user could not get there.
+
+def make_directory(path: Path) -> Path:
+    """Create a directory to hold the servers' own ones: 0700, for root 0711.
+
+    A directory that is already there keeps its mode. Raises `StartupError` when it cannot be
+    made, or when the servers' user could not get there.
     """
     try:
-        path.mkdir(mode=0o711, parents=True, exist_ok=True)
-        if path.stat().st_uid == os.geteuid():
-            path.chmod(0o700 if unprivileged_user() is None else 0o711)
+        _make_with_parents(path)
     except OSError as error:
         raise StartupError(f"cannot use the directory {path}: {error.strerror}") from error
     if not reachable(path):
@@ -80,6 +86,14 @@ def make_directory(path: Path) -> Path:
             "choose a directory outside root's home, or start as a plain user"
         )
     return path
+
+
+def _make_with_parents(path: Path) -> None:
+    if path.is_dir():
+        return
+    _make_with_parents(path.parent)
+    path.mkdir(exist_ok=True)
+    path.chmod(0o700 if unprivileged_user() is None else 0o711)  # whatever the umask says
 
 
 def make_server_directory(path: Path) -> Path:
@@ -99,8 +113,8 @@ def give_to_server(path: Path) -> None:
         os.chown(path, user, user)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only the servers' user can read, whole or not at all."""
+def write_private(path: Path, text: str, *, for_server: bool = True) -> None:
+    """Write a file of mode 0600, whole or not at all, for the servers' user or for us."""
     fresh = path.with_name(path.name + ".new")
     try:
         fresh.unlink(missing_ok=True)
@@ -109,7 +123,8 @@ def write_private(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        give_to_server(fresh)
+        if for_server:
+            give_to_server(fresh)
         fresh.rename(path)
     except OSError as error:
         raise StartupError(f"cannot write {path}: {error.strerror}") from error
@@ -124,33 +139,38 @@ def password(directory: Path, name: str) -> str:
         raise StartupError(f"{path} cannot be read: restore it or remove {directory}") from error
     if name not in known:
         known[name] = secrets.token_urlsafe(24)
-        write_private(path, json.dumps(known))
+        write_private(path, json.dumps(known), for_server=False)
     return known[name]
 
 
-def copy_if_unreachable(source: Path, into: Path, *, without: tuple[str, ...] = ()) -> Path:
-    """`source` where the servers' user can get to it, else a copy of it in `into`.
+def copy_for_servers(source: Path, into: Path, *, without: tuple[str, ...] = ()) -> Path:
+    """Copy a file or tree into the directory `into`, so that the servers' user can run it.
 
     Made once: a copy that is already there is used. `without` are name patterns to leave out.
     """
-    if reachable(source):
-        return source
-    copy = into / source.name
+    copy = make_directory(into) / source.name
     if copy.exists():
         return copy
     fresh = copy.with_name(copy.name + ".new")
     try:
-        into.mkdir(mode=0o711, parents=True, exist_ok=True)
         if source.is_dir():
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*without), symlinks=True)
-            fresh.chmod(0o755)
         else:
             shutil.copy2(source, fresh)
+        open_to_others(fresh)
         fresh.rename(copy)
     except OSError as error:
         raise StartupError(f"cannot copy {source} to {copy}: {error.strerror}") from error
     return copy
+
+
+def open_to_others(path: Path) -> None:
+    """Let everybody read a file or a tree, search its directories and run its programs."""
+    for part in (path, *path.rglob("*")):
+        if not part.is_symlink():
+            mode = part.stat().st_mode
+            part.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
 
 
 class DirectoryLock:
@@ -170,11 +190,14 @@ class DirectoryLock:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            holder = os.pread(file, 20, 0).decode(errors="replace").strip()
             os.close(file)
             raise StartupError(
-                f"{self._directory} is in use by another running stack: "
+                f"{self._directory} is in use by another running stack (process {holder}): "
                 "end that one, or choose another --data-dir"
             ) from error
+        os.truncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
 
     def release(self) -> None:

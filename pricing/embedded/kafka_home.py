@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pricing.embedded.directories import default_cache_dir, make_directory
+from pricing.embedded.directories import default_cache_dir, make_directory, open_to_others
 from pricing.embedded.process import Program, lock_within, spawn
 from pricing.errors import StartupError
 
@@ -96,7 +96,11 @@ async def filling(place: Path) -> AsyncIterator[None]:
 
     Raises `StartupError` when another one holds it for more than some minutes.
     """
-    file = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = place / "lock"
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartupError(f"cannot open {path}: {error.strerror}") from error
     try:
         if not await lock_within(file, _LOCK_WITHIN_S):
             raise StartupError(f"another process still fills {place}: end it and start again")
@@ -122,16 +126,14 @@ async def _fetch(libs: Path) -> None:
     await run(
         Program(
             name="Maven",
-            argv=(str(maven), "-B", "-q", "-f", str(_POM), *copy),
+            argv=(str(maven), "-B", "-q", "-Dstyle.color=never", "-f", str(_POM), *copy),
             directory=libs.parent,
             environment=dict(os.environ),  # proxies, mirrors and JAVA_HOME are the user's
         ),
         within_s=_MAVEN_WITHIN_S,
         advice="is the package repository reachable?",
     )
-    for jar in fresh.iterdir():
-        jar.chmod(0o644)
-    fresh.chmod(0o755)
+    open_to_others(fresh)
     fresh.rename(libs)
 
 
@@ -155,9 +157,7 @@ async def _format(java: Path, libs: Path, template: Path) -> None:
         within_s=_JAVA_WITHIN_S,
         advice="Apache Kafka 4 needs Java 17 or newer",
     )
-    fresh.chmod(0o755)
-    for file in fresh.iterdir():
-        file.chmod(0o644)
+    open_to_others(fresh)
     fresh.rename(template)
 
 

@@ -53,8 +53,9 @@ def _watch_from_outside(lifeline: int, death_signal: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+    # The server's lock, above all, is not this process's to hold.
     os.closerange(3, lifeline)
-    os.closerange(lifeline + 1, 256)  # the server's lock is not this process's to hold
+    os.closerange(lifeline + 1, 65_536)
     if os.read(lifeline, 1) != DISMISSED:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, death_signal)

@@ -30,6 +30,8 @@ from pricing.errors import StartupError
 
 POLL_S = 0.01
 _LOG_LIMIT_BYTES = 1 << 20
+_LINE_LIMIT = 300
+_CAUSES = ("address already in use", "no space left", "quota exceeded")
 _LOCK_WAIT_S = 5.0
 _KILL_WAIT_S = 5.0
 
@@ -91,14 +93,7 @@ class ServerProcess:
         """The line of its log that best says why it ended; empty when it said nothing."""
         with self._program.log.open("rb") as log:
             log.seek(self._said_from)
-            lines = log.read(65_536).decode(errors="replace").splitlines()
-        lines = [line.strip() for line in lines if line.strip()]
-        telling = ("address already in use", "fatal", "error", "cannot", "exception")
-        for word in telling:
-            for line in lines:
-                if word in line.lower():
-                    return line[:300]
-        return lines[-1][:300] if lines else ""
+            return telling_line(log.read(65_536).decode(errors="replace"))
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when the process has ended."""
@@ -130,7 +125,15 @@ class ServerProcess:
             self._popen.kill()
             self._popen.wait(timeout=_KILL_WAIT_S)
         self._dismiss_watcher()
-        os.close(await _lock(self._program))
+        try:
+            file = _open_lock(self._program)
+        except FileNotFoundError:  # somebody removed the directory, and the data with it
+            return
+        try:
+            # Whoever holds it after that is in the next start's way, which then says so.
+            await lock_within(file, _KILL_WAIT_S)
+        finally:
+            os.close(file)
 
     def _dismiss_watcher(self) -> None:
         if self._lifeline is not None:
@@ -178,7 +181,7 @@ def _popen(program: Program, log: int, lock: int, lifeline: int) -> subprocess.P
         stdout=log,
         stderr=log,
         cwd="/",
-        env={"LC_ALL": "C", "PATH": os.defpath, **program.environment},
+        env={"LC_ALL": "C.UTF-8", "PATH": os.defpath, **program.environment},
         pass_fds=(lock,) if lifeline < 0 else (lock, lifeline),
         # A group of its own: Ctrl-C at a terminal must not reach it before our own shutdown.
         # Not a session: the kernel then also wakes a frozen server when we are gone.
@@ -195,13 +198,17 @@ def _open_log(path: Path) -> io.FileIO:
     return io.FileIO(path, mode)
 
 
+def _open_lock(program: Program) -> int:
+    path = program.directory / "server.lock"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
 async def _lock(program: Program) -> int:
     """Take the lock that a server and its children hold while they live; the caller closes it."""
-    path = program.directory / "server.lock"
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = _open_lock(program)
     except OSError as error:
-        raise StartupError(f"{program.name}: {path}: {error.strerror}") from error
+        raise StartupError(f"{program.name}: {error.filename}: {error.strerror}") from error
     if await lock_within(file, _LOCK_WAIT_S):
         return file
     os.close(file)
@@ -222,6 +229,21 @@ async def lock_within(file: int, within_s: float) -> bool:
             await asyncio.sleep(POLL_S)
         else:
             return True
+
+
+def telling_line(log: str) -> str:
+    """The line that best says why a server ended; empty for an empty log."""
+    lines = [line.strip()[:_LINE_LIMIT] for line in log.splitlines() if line.strip()]
+
+    def with_any(*words: str) -> list[str]:
+        return [line for line in lines if any(word in line.lower() for word in words)]
+
+    # Postgres also logs early clients as FATAL, so of these the last one tells.
+    last = with_any(*_CAUSES) or with_any("fatal")
+    if last:
+        return last[-1]
+    first = with_any("error") or with_any("cannot", "exception")
+    return first[0] if first else "".join(lines[-1:])
 
 
 def is_alive(pid: int) -> bool:

@@ -95,7 +95,8 @@ class Server(ABC):
         process = await spawn(self._program(ports))
         deadline = asyncio.get_running_loop().time() + self._ready_within_s
         try:
-            while not (process.is_alive and await self._answers(ports)):
+            # Alive after the answer: another program on the port may have given it.
+            while not (await self._answers(ports) and process.is_alive):
                 if not process.is_alive:
                     return process.last_words()
                 if asyncio.get_running_loop().time() >= deadline:
@@ -130,7 +131,10 @@ class Server(ABC):
             self._process = None
 
     def freeze(self) -> None:
-        """Stop its main process with SIGSTOP: connections stay open and nobody answers."""
+        """Stop its main process with SIGSTOP: connections stay open and nobody answers.
+
+        Postgres still answers on connections that are open: each has a process of its own.
+        """
         if self._process:
             self._process.send(signal.SIGSTOP)
 

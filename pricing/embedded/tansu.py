@@ -6,6 +6,7 @@ idempotent producer (InitProducerId v0), so clients have to switch that off.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import ClassVar
@@ -34,7 +35,9 @@ class Tansu(Server):
         return self.address
 
     async def _prepare(self) -> None:
-        self._executable = tansu_program(self.directory.parent / "programs")
+        self._executable = await asyncio.to_thread(
+            tansu_program, self.directory.parent / "programs"
+        )
 
     def _program(self, ports: list[int]) -> Program:
         url = f"tcp://{LOOPBACK}:{ports[0]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import ClassVar
 
@@ -43,7 +44,9 @@ class Valkey(Server):
         return f"redis://:{self._password}@{LOOPBACK}:{port}/0"
 
     async def _prepare(self) -> None:
-        self._executable = valkey_program(self.directory.parent / "programs")
+        self._executable = await asyncio.to_thread(
+            valkey_program, self.directory.parent / "programs"
+        )
         self._password = password(self.directory.parent, "valkey")
         # In a file, since every local user can read a command line.
         write_private(self._settings, f"requirepass {self._password}\n")

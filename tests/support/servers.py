@@ -15,7 +15,6 @@ import asyncpg
 from redis.asyncio import Redis
 
 from pricing.embedded import ApacheKafka, Postgres, Tansu, Valkey
-from pricing.embedded.directories import make_directory
 from pricing.embedded.kafka_home import missing_tools
 from streaming.config import KafkaConfig
 from tests.support.tcp_proxy import TcpProxy
@@ -46,7 +45,8 @@ def server_directory() -> Iterator[Path]:
     """A directory that servers of any user can reach, unlike pytest's; removed afterwards."""
     path = Path(tempfile.mkdtemp(prefix="equilibrium-test-"))
     try:
-        yield make_directory(path)
+        path.chmod(0o711)
+        yield path
     finally:
         shutil.rmtree(path)
 
