@@ -68,8 +68,8 @@ CREATE TABLE city_ticks (
 
 COMMENT ON TABLE city_ticks IS 'How recent "unchanged" is: the last tick of each city.';
 
--- Makes the partition of a UTC day; false: it is there. Safe side by side, and beside writers:
--- inserts do not wait for the lock of ATTACH, as they would for CREATE ... PARTITION OF.
+-- Makes the partition of a UTC day; false: it is there. Safe side by side, and beside writers, who
+-- would wait for CREATE ... PARTITION OF.
 -- Both functions run as their owner: grant them to a role that may write rows but not tables.
 CREATE FUNCTION ensure_snapshot_partition(day date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -80,7 +80,8 @@ BEGIN
     IF to_regclass(partition) IS NOT NULL THEN
         RETURN false;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('equilibrium:' || partition, 0));
+    -- One maker at a time. Inserts do not wait for this lock, which ATTACH takes anyway.
+    LOCK TABLE zone_snapshots IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass(partition) IS NOT NULL THEN
         RETURN false;
     END IF;

@@ -12,7 +12,7 @@ from pricing.cache import RedisConfig, RedisStates
 from tests.support.zone_states import STEP_MS, TICK_MS, calm, zone_state
 
 A_HASH = {
-    "version": "1772000000000",
+    "version": "1709000000000",
     "base_fare": "9.25",
     "currency": "USD",
     "surge_multiplier": "1.35",
@@ -24,8 +24,8 @@ A_HASH = {
     "reasons": '["demand_exceeds_supply","smoothed"]',
     "policy_version": "nyc-e50a7ac6b9e8",
     "city_id": "nyc",
-    "window_start": "2026-02-25T06:08:20.000Z",
-    "updated_at": "2026-02-25T06:13:20.000Z",
+    "window_start": "2024-02-27T02:08:20.000Z",
+    "updated_at": "2024-02-27T02:13:20.000Z",
 }
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from pricing.model import MICRO, Signal, ZoneState
 from pricing.ports import CityTick
 
-TICK_MS = 1_772_000_000_000
-"""A tick: 2026-02-25T06:13:20Z."""
+TICK_MS = 1_709_000_000_000
+"""A tick: 2024-02-27T02:13:20Z."""
 STEP_MS = 5_000
 WINDOW_MS = 300_000
 
