@@ -1,0 +1,196 @@
+"""A price as a client reads it: the answer, its JSON body and its caching headers. Pure.
+
+One shape serves the single read, the batch and the stream. Amounts are integers until the
+body is made; there each becomes the JSON number that its decimal digits say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pricing.model import MICRO, Freshness, Source, Zone, ZoneState, currency_exponent
+from pricing.surge.confidence import LEAST_PERCENT, confidence_at, freshness_at
+from streaming.events import rfc3339
+
+DEFAULT_REASON = "default_fare"
+"""The only reason code of a default fare: no stage of the policy ran."""
+
+STALE_WARNING = "This is the last known price of the zone: no live source could be read."
+DEFAULT_WARNING = "This is the default fare of the zone, without surge: no recent price is known."
+
+# RFC 5861: how long a client may go on with its copy while it cannot reach us. Five minutes
+# is where an answer turns from stale to very stale.
+_STALE_IF_ERROR_S = 300
+
+
+class FallbackReason(StrEnum):
+    """Why an answer did not come from Redis. The words are the outside contract's."""
+
+    REDIS_TIMEOUT = "redis_timeout"
+    REDIS_UNAVAILABLE = "redis_unavailable"
+    REDIS_MISS = "redis_miss"
+    BREAKER_OPEN = "breaker_open"
+    ALL_SYSTEMS_UNAVAILABLE = "all_systems_unavailable"
+    ALL_SYSTEMS_FAILED = "all_systems_failed"
+    EMERGENCY_MODE = "emergency_mode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a zone costs, where that was found, how old it is and how far to trust it."""
+
+    zone: Zone
+    base_fare_minor: int
+    multiplier_micro: int
+    price_minor: int
+    currency: str
+    supply_count: int
+    demand_count: int
+    confidence_percent: int
+    """At the answer's own age."""
+    policy_version: str | None
+    """None for a default fare."""
+    reasons: tuple[str, ...]
+    source: Source
+    freshness: Freshness
+    as_of_ms: int
+    """When the data was true, epoch ms. For a default fare, which is always true: now."""
+    age_ms: int
+    fallback_reason: FallbackReason | None
+    """None if and only if the source is Redis."""
+    warning: str | None
+
+
+def state_answer(
+    zone: Zone,
+    state: ZoneState,
+    *,
+    source: Source,
+    reason: FallbackReason | None,
+    now_ms: int,
+    tick_ms: int,
+) -> Answer:
+    """The answer that a state gives at `now_ms`. A state from the future is 0 ms old."""
+    age_ms = max(0, now_ms - state.window_end_ms)
+    return Answer(
+        zone=zone,
+        base_fare_minor=state.base_fare_minor,
+        multiplier_micro=state.multiplier_micro,
+        price_minor=state.price_minor,
+        currency=state.currency,
+        supply_count=state.supply_count,
+        demand_count=state.demand_count,
+        confidence_percent=confidence_at(state.confidence_percent, age_ms),
+        policy_version=state.policy_version,
+        reasons=state.reasons,
+        source=source,
+        freshness=freshness_at(age_ms, tick_ms),
+        as_of_ms=state.window_end_ms,
+        age_ms=age_ms,
+        fallback_reason=reason,
+        warning=STALE_WARNING if source is Source.STALE_CACHE else None,
+    )
+
+
+def default_answer(zone: Zone, *, reason: FallbackReason, now_ms: int) -> Answer:
+    """The zone's own base fare at multiplier 1.0; no bound of the zone applies to it."""
+    return Answer(
+        zone=zone,
+        base_fare_minor=zone.base_fare_minor,
+        multiplier_micro=MICRO,
+        price_minor=zone.base_fare_minor,
+        currency=zone.currency,
+        supply_count=0,
+        demand_count=0,
+        confidence_percent=LEAST_PERCENT,
+        policy_version=None,
+        reasons=(DEFAULT_REASON,),
+        source=Source.DEFAULT,
+        freshness=Freshness.DEFAULT,
+        as_of_ms=now_ms,
+        age_ms=0,
+        fallback_reason=reason,
+        warning=DEFAULT_WARNING,
+    )
+
+
+def amount(minor: int, currency: str) -> int | float:
+    """The JSON number of an amount: 1235 in USD is 12.35, in JPY 1235, in KWD 1.235.
+
+    The division of two integers gives the double nearest to the decimal, and the shortest
+    text of that double is the decimal again, up to 15 digits.
+    """
+    exponent = currency_exponent(currency)
+    return minor / 10**exponent if exponent else minor
+
+
+def factor(micro: int) -> float:
+    """The JSON number of a multiplier: 1_250_000 is 1.25."""
+    return micro / MICRO
+
+
+def body(answer: Answer, mode: str) -> dict[str, Any]:
+    """The JSON object of an answer, as it reads in system mode `mode`."""
+    content: dict[str, Any] = {
+        "data": {
+            "zone_id": answer.zone.zone_id,
+            "zone_name": answer.zone.name,
+            "base_fare": amount(answer.base_fare_minor, answer.currency),
+            "surge_multiplier": factor(answer.multiplier_micro),
+            "price": amount(answer.price_minor, answer.currency),
+            "currency": answer.currency,
+            "supply_count": answer.supply_count,
+            "demand_count": answer.demand_count,
+            "confidence": answer.confidence_percent / 100,
+            "policy_version": answer.policy_version,
+            "reasons": answer.reasons,
+        },
+        "source": answer.source,
+        "freshness": answer.freshness,
+        "timestamp": rfc3339(answer.as_of_ms),
+        "age_ms": answer.age_ms,
+        "mode": mode,
+    }
+    if answer.fallback_reason is not None:
+        content["fallback_reason"] = answer.fallback_reason
+    if answer.warning is not None:
+        content["warning"] = answer.warning
+    return content
+
+
+def caching_headers(answer: Answer, mode: str, tick_ms: int) -> dict[str, str]:
+    """`Age`, `Cache-Control`, `Cache-Status` and, but for a default fare, `ETag`.
+
+    A copy is good for one tick, counted from the data's own time, which is what `Age` tells.
+    A default fare is never to be kept: the next request may find a real price.
+    """
+    headers = {
+        "Age": str(answer.age_ms // 1000),
+        "Cache-Control": "no-store",
+        "Cache-Status": _cache_status(answer, tick_ms),
+    }
+    if answer.source is not Source.DEFAULT:
+        headers["Cache-Control"] = (
+            f"private, max-age={tick_ms // 1000}, stale-if-error={_STALE_IF_ERROR_S}"
+        )
+        headers["ETag"] = _etag(answer, mode)
+    return headers
+
+
+def _etag(answer: Answer, mode: str) -> str:
+    """A weak tag, for two answers from the same state differ in their age only."""
+    return f'W/"{answer.as_of_ms}-{answer.source}-{answer.freshness}-{mode}"'
+
+
+def _cache_status(answer: Answer, tick_ms: int) -> str:
+    """RFC 9211: which of our caches answered, the one next to the origin first."""
+    ttl_s = (tick_ms - answer.age_ms) // 1000
+    if answer.source is Source.REDIS:
+        return f"redis; hit; ttl={ttl_s}"
+    missed = f"redis; fwd=miss; detail={answer.fallback_reason}"
+    if answer.source is Source.DATABASE:
+        return missed
+    local = f"local; hit; ttl={ttl_s}" if answer.source is Source.STALE_CACHE else "local; fwd=miss"
+    return f"{missed}, {local}"

@@ -1,0 +1,197 @@
+"""What is known of the dependencies, from the calls that were made to them anyway.
+
+Asking costs nothing and opens no connection. Who needs an answer where no request comes
+by (a readiness rule, an idle instance) runs `probing` beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import structlog
+
+from pricing.errors import DependencyError, DependencySaturated, DependencyTimeout
+from pricing.ladder import CallObserver
+from pricing.ports import Publisher, Receipt
+from streaming.events import Event
+
+DEPENDENCIES = ("redis", "database", "kafka")
+
+UNHEALTHY_AFTER = 3
+"""Failures in a row that turn a service from degraded to unhealthy."""
+
+Status = Literal["healthy", "degraded", "unhealthy", "unknown"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceHealth:
+    """One dependency, as it looked at its last calls."""
+
+    status: Status
+    """`unknown`: it was not called lately."""
+    state: str
+    """State of its circuit breaker; CLOSED where it has none."""
+    failures: int
+    """Among the last calls, as `successes`."""
+    successes: int
+    last_state_change_ms: int | None
+    """When `status` last changed, epoch ms. None: never."""
+
+    @property
+    def failure_rate(self) -> float:
+        """Between 0 and 1; 0 without calls."""
+        calls = self.failures + self.successes
+        return self.failures / calls if calls else 0.0
+
+
+class HealthSource(Protocol):
+    """Tells the health of every dependency from memory."""
+
+    def services(self) -> Mapping[str, ServiceHealth]: ...
+
+
+class PassiveHealth:
+    """A health source that hears how calls end. What it has not heard of lately is unknown."""
+
+    def __init__(
+        self,
+        *,
+        now_ms: Callable[[], int],
+        dependencies: Sequence[str] = DEPENDENCIES,
+        window: int = 100,
+        forget_after_ms: int = 30_000,
+    ) -> None:
+        self._now_ms = now_ms
+        self._forget_after_ms = forget_after_ms
+        self._calls = {name: _Calls(deque(maxlen=window)) for name in dependencies}
+
+    def succeeded(self, dependency: str) -> None:
+        self._calls[dependency].add(True, self._now_ms())
+
+    def failed(self, dependency: str, error: DependencyError) -> None:
+        """Count a failure, unless it says nothing about the server."""
+        if not isinstance(error, DependencySaturated):
+            self._calls[dependency].add(False, self._now_ms())
+
+    def is_idle(self, dependency: str, for_ms: int) -> bool:
+        """Whether nothing was heard of a dependency for so long."""
+        last_ms = self._calls[dependency].last_ms
+        return last_ms is None or self._now_ms() - last_ms >= for_ms
+
+    def services(self) -> Mapping[str, ServiceHealth]:
+        return {
+            name: calls.health(is_known=not self.is_idle(name, self._forget_after_ms))
+            for name, calls in self._calls.items()
+        }
+
+
+@dataclass(slots=True)
+class _Calls:
+    results: deque[bool]
+    last_ms: int | None = None
+    failures: int = 0
+    failed_in_a_row: int = 0
+    status: Status = "unknown"
+    changed_ms: int | None = None
+
+    def add(self, is_good: bool, now_ms: int) -> None:
+        if len(self.results) == self.results.maxlen and not self.results[0]:
+            self.failures -= 1
+        self.results.append(is_good)
+        self.failures += not is_good
+        self.failed_in_a_row = 0 if is_good else self.failed_in_a_row + 1
+        self.last_ms = now_ms
+        status: Status = "healthy" if is_good else "degraded"
+        if self.failed_in_a_row >= UNHEALTHY_AFTER:
+            status = "unhealthy"
+        if status != self.status:
+            self.status, self.changed_ms = status, now_ms
+
+    def health(self, *, is_known: bool) -> ServiceHealth:
+        return ServiceHealth(
+            status=self.status if is_known else "unknown",
+            state="CLOSED",
+            failures=self.failures,
+            successes=len(self.results) - self.failures,
+            last_state_change_ms=self.changed_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedPublisher:
+    """A publisher whose calls are observed as calls to `kafka`."""
+
+    publisher: Publisher
+    observers: Sequence[CallObserver] = field(kw_only=True)
+
+    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
+        try:
+            receipts = await self.publisher.publish(topic, events)
+        except DependencyError as error:
+            self._failed(error)
+            raise
+        if any(receipt.status == "buffered" for receipt in receipts):
+            self._failed(DependencyTimeout("kafka", "no acknowledgement in time"))
+        else:
+            for observer in self.observers:
+                observer.succeeded("kafka")
+        return receipts
+
+    def _failed(self, error: DependencyError) -> None:
+        for observer in self.observers:
+            observer.failed("kafka", error)
+
+
+@asynccontextmanager
+async def probing(
+    health: PassiveHealth,
+    probes: Mapping[str, Callable[[], Awaitable[object]]],
+    *,
+    every_s: float = 1.0,
+    timeout_s: float = 1.0,
+) -> AsyncIterator[None]:
+    """While open, call the probe of each dependency that no other call was heard from.
+
+    A probe that returns is a success; one that raises `DependencyError` or takes longer than
+    `timeout_s` is a failure. At most one probe a dependency is under way.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_keep_probing(health, name, probe, every_s, timeout_s))
+            for name, probe in probes.items()
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _keep_probing(
+    health: PassiveHealth,
+    dependency: str,
+    probe: Callable[[], Awaitable[object]],
+    every_s: float,
+    timeout_s: float,
+) -> None:
+    while True:
+        if health.is_idle(dependency, int(every_s * 1000)):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await probe()
+            except TimeoutError:
+                health.failed(dependency, DependencyTimeout(dependency, "no answer to a probe"))
+            except DependencyError as error:
+                health.failed(dependency, error)
+            except Exception:  # noqa: BLE001 # a fault in a probe must not end the probing
+                _log.exception("probe broke", dependency=dependency)
+            else:
+                health.succeeded(dependency)
+        await asyncio.sleep(every_s)

@@ -1,0 +1,123 @@
+"""An API over parts in memory: two cities, a clock that stands still, rungs that fail as told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from pricing.app import ApiConfig, ApiParts, create_app
+from pricing.health import PassiveHealth
+from pricing.ladder import Ladder, LadderConfig
+from pricing.local_zones import LocalZones
+from pricing.metrics import Metrics
+from pricing.model import Zone, ZoneState
+from pricing.zones.catalogue import Catalogue
+from pricing.zones.locate import ZoneLocator
+from tests.support.publisher import MemoryPublisher
+from tests.support.zone_states import TICK_MS
+
+NOW_MS = TICK_MS + 2_140
+
+
+def zone(zone_id: str = "z1", **changes: Any) -> Zone:
+    fields: dict[str, Any] = {
+        "zone_id": zone_id,
+        "name": f"Zone {zone_id}",
+        "city_id": "nyc",
+        "zone_class": "core",
+        "base_fare_minor": 925,
+        "currency": "USD",
+        "lat": 40.758028,
+        "lon": -73.977698,
+        "area_km2": 1.0,
+        "min_multiplier_micro": 1_000_000,
+        "max_multiplier_micro": 3_000_000,
+    }
+    return Zone(**(fields | changes))
+
+
+ZONES = (
+    zone("z1"),
+    zone("z2", lat=40.69, lon=-74.17),
+    zone("z10", city_id="tyo", currency="JPY", base_fare_minor=1_300, lat=35.68, lon=139.76),
+)
+INSIDE_Z1 = {"lat": 40.758028, "lon": -73.977698}
+OUTSIDE = {"lat": 0.0, "lon": 0.0}
+
+
+@dataclass
+class Shelf:
+    """A rung's store: has states, or fails, or never answers."""
+
+    states: dict[str, ZoneState] = field(default_factory=dict)
+    failure: Exception | None = None
+    hangs: bool = False
+    reads: list[tuple[str, ...]] = field(default_factory=list)
+
+    def put(self, *states: ZoneState) -> None:
+        self.states.update((state.zone_id, state) for state in states)
+
+    async def read(self, zone_ids: Sequence[str]) -> Mapping[str, ZoneState]:
+        self.reads.append(tuple(zone_ids))
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+        return {key: self.states[key] for key in zone_ids if key in self.states}
+
+
+class LadderWorld:
+    """A ladder and everything around it that a test may want to turn."""
+
+    def __init__(self, **ladder: Any) -> None:
+        self.now_ms = NOW_MS
+        self.cache = Shelf()
+        self.store = Shelf()
+        self.local = LocalZones([each.zone_id for each in ZONES])
+        self.metrics = Metrics()
+        self.health = PassiveHealth(now_ms=self.clock)
+        self.ladder = Ladder(
+            cache=self.cache,
+            store=self.store,
+            local=self.local,
+            config=LadderConfig(**ladder),
+            now_ms=self.clock,
+            observers=(self.health, self.metrics),
+        )
+
+    def clock(self) -> int:
+        return self.now_ms
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A sample's value; 0 where nothing was counted."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+class World(LadderWorld):
+    """The same under an app."""
+
+    def __init__(self, config: ApiConfig | None = None, **ladder: Any) -> None:
+        super().__init__(**ladder)
+        self.mode = "normal"
+        self.publisher = MemoryPublisher()
+        catalogue = Catalogue(ZONES)
+        self.parts = ApiParts(
+            catalogue=catalogue,
+            locator=ZoneLocator(catalogue),
+            ladder=self.ladder,
+            publisher=self.publisher,
+            now_ms=self.clock,
+            mode=lambda: self.mode,
+            health=self.health,
+            metrics=self.metrics,
+            config=config or ApiConfig(),
+        )
+        self.app = create_app(self.parts)
+
+    def client(self) -> httpx2.AsyncClient:
+        transport = httpx2.ASGITransport(app=self.app)
+        return httpx2.AsyncClient(transport=transport, base_url="http://api")
