@@ -1,0 +1,52 @@
+"""Prints the OpenAPI document: `python -m pricing.api.openapi > docs/openapi.json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from pricing.api.parts import ApiParts
+from pricing.app import create_app
+from pricing.health import PassiveHealth
+from pricing.ladder import Ladder, LadderConfig
+from pricing.local_zones import LocalZones
+from pricing.memory import MemoryStates
+from pricing.metrics import Metrics
+from pricing.ports import Receipt
+from pricing.zones.catalogue import Catalogue
+from pricing.zones.locate import ZoneLocator
+from streaming.events import Event
+
+
+def document() -> str:
+    """The document of this release, in the form in which it is committed."""
+    return json.dumps(create_app(_idle_parts()).openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+class _NoPublisher:
+    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
+        raise NotImplementedError
+
+
+def _idle_parts() -> ApiParts:
+    """Parts that are never called: the document says what there is, not what it is made of."""
+    catalogue = Catalogue(())
+    stores = MemoryStates()
+    ladder = Ladder(
+        cache=stores, store=stores, local=LocalZones(()), config=LadderConfig(), now_ms=int
+    )
+    return ApiParts(
+        catalogue=catalogue,
+        locator=ZoneLocator(catalogue),
+        ladder=ladder,
+        publisher=_NoPublisher(),
+        now_ms=int,
+        mode=lambda: "normal",
+        health=PassiveHealth(now_ms=int),
+        metrics=Metrics(),
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

@@ -1,0 +1,155 @@
+"""How an endpoint stands in the app and in its documentation.
+
+An endpoint reads a `Request` and returns a `Response`: it costs what a plain Starlette route
+costs, about half of one whose arguments FastAPI resolves. FastAPI documents it from the same
+models that check its input and that its answers are tested against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import request_response
+
+from pricing.api.problems import (
+    BODY_TOO_LARGE,
+    INTERNAL,
+    INVALID_JSON,
+    MEDIA_TYPE,
+    UNSUPPORTED_MEDIA_TYPE,
+    Kind,
+)
+from pricing.api.schemas import DriverStatus, PriceBatch, ProblemDetails, RideRequest
+
+Responses = dict[int | str, dict[str, Any]]
+"""OpenAPI response objects by status."""
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+BODY_PROBLEMS = (INVALID_JSON, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+
+_SCHEMAS = "#/components/schemas/{model}"
+# Models that no endpoint's signature shows to FastAPI.
+_NAMED_MODELS: tuple[type[BaseModel], ...] = (
+    ProblemDetails,
+    PriceBatch,
+    RideRequest,
+    DriverStatus,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What the documentation says of an endpoint."""
+
+    method: str
+    path: str
+    operation_id: str
+    tag: str
+    summary: str
+    description: str
+    answer: type[BaseModel]
+    example: Any
+    status: int = 200
+    problems: Sequence[Kind] = ()
+    """Besides the 500 that every operation may give."""
+    headers: Mapping[str, str] | None = None
+    """Of the good answer: name to meaning."""
+    parameters: Sequence[Mapping[str, Any]] = ()
+    body: Mapping[str, Any] | None = None
+    """The `requestBody`'s media type object: schema and examples."""
+    other: Responses | None = None
+    """Response objects of further statuses."""
+    is_documented: bool = True
+
+
+class _DirectRoute(APIRoute):
+    """Documented by FastAPI, run by the endpoint alone."""
+
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.app = request_response(endpoint)
+
+
+class Api(FastAPI):
+    """An app whose documentation also holds the models that only references name."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        _, named = models_json_schema(
+            [(model, "validation") for model in _NAMED_MODELS], ref_template=_SCHEMAS
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for name in sorted(named["$defs"]):
+            schemas.setdefault(name, named["$defs"][name])
+        return document
+
+
+def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
+    """Serve `endpoint` as the operation says."""
+    good: dict[str, Any] = {
+        "content": {"application/json": {"example": operation.example}},
+    }
+    if operation.headers:
+        good["headers"] = {
+            name: {"description": meaning, "schema": {"type": "string"}}
+            for name, meaning in operation.headers.items()
+        }
+    extra: dict[str, Any] = {}
+    if operation.parameters:
+        extra["parameters"] = list(operation.parameters)
+    if operation.body is not None:
+        extra["requestBody"] = {"required": True, "content": {"application/json": operation.body}}
+    # The app's own router and not an included one, whose context costs as much as an endpoint.
+    app.router.add_api_route(
+        operation.path,
+        endpoint,
+        methods=[operation.method],
+        operation_id=operation.operation_id,
+        tags=[operation.tag],
+        summary=operation.summary,
+        description=operation.description,
+        response_description=operation.summary,
+        status_code=operation.status,
+        response_model=operation.answer,
+        responses={
+            operation.status: good,
+            **_problem_responses((*operation.problems, INTERNAL)),
+            **(operation.other or {}),
+        },
+        openapi_extra=extra or None,
+        include_in_schema=operation.is_documented,
+        route_class_override=_DirectRoute,
+    )
+
+
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _SCHEMAS.format(model=model.__name__)}
+
+
+def json_response(
+    content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(orjson.dumps(content), status, headers=headers, media_type="application/json")
+
+
+def _problem_responses(kinds: Sequence[Kind]) -> Responses:
+    responses: Responses = {}
+    for kind in kinds:
+        known = responses.get(kind.status)
+        if known is not None:
+            known["description"] += f". Or: {kind.title}"
+            continue
+        responses[kind.status] = {
+            "description": kind.title,
+            "content": {MEDIA_TYPE: {"schema": reference(ProblemDetails)}},
+        }
+    return responses

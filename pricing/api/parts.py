@@ -1,0 +1,91 @@
+"""What the HTTP API is made of. Wiring builds the parts and closes them; the app uses them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pricing.api.idempotency import IdempotentAnswers, RecentAnswers
+from pricing.health import HealthSource
+from pricing.ladder import Ladder
+from pricing.metrics import Metrics
+from pricing.model import Zone
+from pricing.ports import Publisher
+
+
+class Zones(Protocol):
+    """The catalogue, as far as the API needs it."""
+
+    @property
+    def zones(self) -> Sequence[Zone]:
+        """Every zone, in natural order of the ids."""
+        ...
+
+    def zone(self, zone_id: str) -> Zone | None: ...
+
+
+class Locator(Protocol):
+    """Finds the zone of a place; None where no zone is."""
+
+    def locate(self, lat: float, lon: float) -> Zone | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """Limits and switches of the HTTP API. Raises `ValueError` naming the bad value."""
+
+    max_body_bytes: int = 1_048_576
+    """A larger request body is answered with 413."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call; none by default."""
+    readiness_requires: tuple[str, ...] = ()
+    """Dependencies without which the process does not call itself ready."""
+    access_log: bool = True
+    """One line a request at INFO; probes and metrics at DEBUG."""
+
+    def __post_init__(self) -> None:
+        if self.max_body_bytes < 1:
+            raise ValueError(f"max_body_bytes={self.max_body_bytes!r} must be at least 1")
+        unknown = set(self.readiness_requires) - {"redis", "database", "kafka"}
+        if unknown:
+            raise ValueError(f"readiness_requires={self.readiness_requires!r}: unknown {unknown}")
+
+
+class Drain:
+    """Says that the process is on its way out. Once begun it does not end."""
+
+    def __init__(self) -> None:
+        self._begun = asyncio.Event()
+
+    def begin(self) -> None:
+        self._begun.set()
+
+    @property
+    def is_draining(self) -> bool:
+        return self._begun.is_set()
+
+    async def wait(self) -> None:
+        """Return once draining has begun: a long stream watches it, to end in good order."""
+        await self._begun.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """Everything that the endpoints call. Nothing here is opened or closed by the app."""
+
+    catalogue: Zones
+    locator: Locator
+    ladder: Ladder
+    publisher: Publisher
+    now_ms: Callable[[], int]
+    """Wall clock, epoch ms."""
+    mode: Callable[[], str]
+    """The public system mode: normal, degraded or emergency. Read once a request."""
+    health: HealthSource
+    metrics: Metrics
+    config: ApiConfig = field(default_factory=ApiConfig)
+    drain: Drain = field(default_factory=Drain)
+    """Shared with the server that runs the app."""
+    idempotency: IdempotentAnswers = field(default_factory=RecentAnswers)

@@ -1,0 +1,189 @@
+"""Prices: of one zone, of the zone at a place, of many zones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pricing.answers import Answer, body, caching_headers
+from pricing.api.operations import (
+    BODY_PROBLEMS,
+    Operation,
+    Responses,
+    add,
+    json_response,
+    reference,
+)
+from pricing.api.parts import ApiParts
+from pricing.api.problems import INVALID_INPUT, OUTSIDE_ZONES, UNKNOWN_ZONE, Problem
+from pricing.api.reading import json_text, parse, parse_query, path_parameter, query_parameters
+from pricing.api.schemas import (
+    MAX_BATCH,
+    PRICE_BATCH,
+    Place,
+    PriceAnswer,
+    PriceAnswers,
+    PriceBatch,
+)
+
+_EXAMPLE: dict[str, Any] = {
+    "data": {
+        "zone_id": "161",
+        "zone_name": "Midtown Center",
+        "base_fare": 9.0,
+        "surge_multiplier": 1.25,
+        "price": 11.25,
+        "currency": "USD",
+        "supply_count": 10,
+        "demand_count": 20,
+        "confidence": 1.0,
+        "policy_version": "nyc-e50a7ac6b9e8",
+        "reasons": ["demand_exceeds_supply", "smoothed"],
+    },
+    "source": "redis",
+    "freshness": "real-time",
+    "timestamp": "2026-01-02T03:04:05.000Z",
+    "age_ms": 2140,
+    "mode": "normal",
+}
+_UNKNOWN = {
+    "type": UNKNOWN_ZONE.type,
+    "title": UNKNOWN_ZONE.title,
+    "status": UNKNOWN_ZONE.status,
+}
+_CACHING = {
+    "Age": "Age of the data in seconds.",
+    "Cache-Control": "One tick for a live price; no-store for a default fare.",
+    "Cache-Status": "Which of the service's caches answered (RFC 9211).",
+    "ETag": "Weak: the same state of the zone, at another age. Absent for a default fare.",
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of the answer that the client holds.",
+    "schema": {"type": "string"},
+}
+_ALWAYS = (
+    "Every known zone gets a price, whatever is down: `source`, `age_ms` and `confidence` say "
+    "how good it is."
+)
+
+
+class _Prices:
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+
+    async def of_zone(self, request: Request) -> Response:
+        zone = self._parts.catalogue.zone(request.path_params["zone_id"])
+        if zone is None:
+            raise Problem(UNKNOWN_ZONE, "GET /api/v1/zones lists the zones.")
+        return self._respond(request, await self._parts.ladder.price(zone))
+
+    async def at_place(self, request: Request) -> Response:
+        place = parse_query(Place, request)
+        zone = self._parts.locator.locate(place.lat, place.lon)
+        if zone is None:
+            raise Problem(OUTSIDE_ZONES, "The place lies outside every zone.")
+        return self._respond(request, await self._parts.ladder.price(zone))
+
+    async def of_zones(self, request: Request) -> Response:
+        zone_ids = parse(PRICE_BATCH, await json_text(request)).zone_ids
+        zones = {
+            zone_id: zone
+            for zone_id in zone_ids
+            if (zone := self._parts.catalogue.zone(zone_id)) is not None
+        }
+        mode = request.state.mode
+        answers = await self._parts.ladder.prices(tuple(zones.values()))
+        self._parts.metrics.answered(answers)
+        bodies = {answer.zone.zone_id: body(answer, mode) for answer in answers}
+        data = [
+            bodies.get(zone_id) or {"zone_id": zone_id, "error": _UNKNOWN} for zone_id in zone_ids
+        ]
+        return json_response({"data": data, "mode": mode}, headers={"Cache-Control": "no-store"})
+
+    def _respond(self, request: Request, answer: Answer) -> Response:
+        mode = request.state.mode
+        self._parts.metrics.answered((answer,))
+        headers = caching_headers(answer, mode, self._parts.ladder.tick_ms)
+        if _is_known(request.headers.get("if-none-match", ""), headers.get("ETag")):
+            return Response(status_code=304, headers=headers)
+        return json_response(body(answer, mode), headers=headers)
+
+
+def _is_known(if_none_match: str, tag: str | None) -> bool:
+    """Whether the client has this state; weak comparison (RFC 9110), our tags hold no comma."""
+    if not if_none_match or tag is None:
+        return False
+    opaque = tag.removeprefix("W/")
+    return any(
+        candidate in ("*", opaque)
+        for candidate in (part.strip().removeprefix("W/") for part in if_none_match.split(","))
+    )
+
+
+def add_prices(app: FastAPI, parts: ApiParts) -> None:
+    prices = _Prices(parts)
+    not_modified: Responses = {304: {"description": "The state is the one of `If-None-Match`."}}
+    add(
+        app,
+        prices.of_zone,
+        Operation(
+            method="GET",
+            path="/api/v1/zones/{zone_id}/price",
+            operation_id="getZonePrice",
+            tag="prices",
+            summary="Price of a zone",
+            description=_ALWAYS,
+            answer=PriceAnswer,
+            example=_EXAMPLE,
+            headers=_CACHING,
+            problems=(UNKNOWN_ZONE,),
+            parameters=(path_parameter("zone_id", "As in the list of zones."), _IF_NONE_MATCH),
+            other=not_modified,
+        ),
+    )
+    add(
+        app,
+        prices.at_place,
+        Operation(
+            method="GET",
+            path="/api/v1/price",
+            operation_id="getPriceAtPlace",
+            tag="prices",
+            summary="Price at a place",
+            description=f"The price of the zone that the place lies in. {_ALWAYS}",
+            answer=PriceAnswer,
+            example=_EXAMPLE,
+            headers=_CACHING,
+            problems=(OUTSIDE_ZONES, INVALID_INPUT),
+            parameters=(*query_parameters(Place), _IF_NONE_MATCH),
+            other=not_modified,
+        ),
+    )
+    add(
+        app,
+        prices.of_zones,
+        Operation(
+            method="POST",
+            path="/api/v1/prices",
+            operation_id="getPrices",
+            tag="prices",
+            summary=f"Prices of up to {MAX_BATCH} zones",
+            description="One answer per id, in the order asked; 200 also when some are unknown.",
+            answer=PriceAnswers,
+            example={
+                "data": [_EXAMPLE, {"zone_id": "nowhere", "error": _UNKNOWN}],
+                "mode": "normal",
+            },
+            problems=(*BODY_PROBLEMS, INVALID_INPUT),
+            body={
+                "schema": reference(PriceBatch),
+                "example": {"zone_ids": ["161", "nowhere"]},
+            },
+        ),
+    )
