@@ -14,10 +14,11 @@ from pricing.api.events import add_events
 from pricing.api.health import add_health
 from pricing.api.middleware import BodyLimit, RequestEdge
 from pricing.api.operations import Api
-from pricing.api.parts import ApiConfig, ApiParts, Drain
+from pricing.api.parts import ApiConfig, ApiParts
 from pricing.api.prices import add_prices
 from pricing.api.problems import KINDS, Problem, on_http_exception, on_problem
 from pricing.api.zones import add_zones
+from pricing.drain import Drain
 
 __all__ = ["ApiConfig", "ApiParts", "Drain", "create_app"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -48,7 +48,7 @@ def main() -> None:
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     one_line = " ".join(message.split())
     sys.stderr.write(f"equilibrium: {one_line}\n")
     sys.exit(code)

@@ -20,7 +20,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from pricing.api.parts import Drain
+from pricing.drain import Drain
 from pricing.errors import StartupError
 
 _log = structlog.get_logger(__name__)

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
         description="Name of this processor in its consumer group; the host name by default. "
         "The same name after a restart takes the same partitions back at once.",
     )
+    processor_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        0, description="Port of the processor's own /health and /metrics; 0: none."
+    )
     readiness_requires: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Comma-separated of redis, database, kafka: not ready without them."
     )

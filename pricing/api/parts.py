@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pricing.api.idempotency import IdempotentAnswers, RecentAnswers
+from pricing.drain import Drain
 from pricing.health import HealthSource
 from pricing.ladder import Ladder
 from pricing.metrics import Metrics
@@ -51,24 +51,6 @@ class ApiConfig:
         unknown = set(self.readiness_requires) - {"redis", "database", "kafka"}
         if unknown:
             raise ValueError(f"readiness_requires={self.readiness_requires!r}: unknown {unknown}")
-
-
-class Drain:
-    """Says that the process is on its way out. Once begun it does not end."""
-
-    def __init__(self) -> None:
-        self._begun = asyncio.Event()
-
-    def begin(self) -> None:
-        self._begun.set()
-
-    @property
-    def is_draining(self) -> bool:
-        return self._begun.is_set()
-
-    async def wait(self) -> None:
-        """Return once draining has begun: a long stream watches it, to end in good order."""
-        await self._begun.wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

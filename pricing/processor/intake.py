@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import stamina
 import structlog
-from streaming.codec import decode
-from streaming.consumer import ConsumedRecord
 from streaming.dead_letter import DeadLetters
-from streaming.errors import InvalidMessage, StreamingError
 
 from pricing.metrics import ProcessorMetrics
 from pricing.processor.slot import Slot
 from pricing.surge.admission import Admission
 from pricing.zones import Catalogue, ZoneLocator
+from streaming.codec import decode
+from streaming.consumer import ConsumedRecord
+from streaming.errors import InvalidMessage, StreamingError
 from streaming.events import DriverStatusV1, Event, RideRequestV1
 
 _log = structlog.get_logger(__name__)

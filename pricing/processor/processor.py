@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import stamina
 import structlog
-from streaming.consumer import LogReader
-from streaming.errors import StreamingError
 
+from pricing.drain import Drain
 from pricing.metrics import ProcessorMetrics
 from pricing.processor.intake import Intake
 from pricing.processor.lanes import Lane
@@ -26,11 +26,14 @@ from pricing.processor.slot import Barrier, Slot
 from pricing.surge.city import CityStates, CitySurge
 from pricing.surge.config import WindowConfig
 from pricing.surge.ticks import CLOSING_MARGIN_MS, newest_closed_tick
+from streaming.consumer import Committed, LogReader, Polled
+from streaming.errors import BrokerError, BrokerRefused
 
 _log = structlog.get_logger(__name__)
 
 _IDLE_POLL_S = 0.25
 """Longest wait for records: the loop also has ticks to fire and a stop to notice."""
+_REFUSED_S = 1.0
 _AHEAD_MS = 60_000
 """A topic read this much further than the other one waits, so that memory stays bounded."""
 
@@ -105,11 +108,14 @@ class ZoneProcessor:
         """The partitions that we price now."""
         return frozenset(self._slots)
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set, then let the outputs finish what they can in 3 s."""
+    async def run(self, drain: Drain) -> None:
+        """Work until the drain begins, then let the outputs finish what they can in 3 s.
+
+        Raises `InstanceFenced` when another process runs under our instance id.
+        """
         writers = [asyncio.create_task(lane.run()) for lane in self._outputs.lanes]
         try:
-            while not stopping.is_set():
+            while not drain.is_draining:
                 await self._round()
             await self._drain()
         finally:
@@ -118,10 +124,11 @@ class ZoneProcessor:
             await asyncio.gather(*writers, return_exceptions=True)
 
     async def _round(self) -> None:
-        polled = await self._reader.poll(self._poll_s())
+        polled = await self._poll()
         for number in polled.lost:
             self._slots.pop(number, None)
             self._uncommitted.pop(number, None)
+            _log.info("partition lost", partition=number)
         for number in polled.opened:
             await self._open(number)
         for record in polled.records:
@@ -129,6 +136,15 @@ class ZoneProcessor:
                 await self._intake.take(slot, record)
         for number in list(self._slots):
             await self._advance(number)
+
+    async def _poll(self) -> Polled:
+        """News of the log; nothing while the broker refuses us, which an operator must mend."""
+        try:
+            return await self._reader.poll(self._poll_s())
+        except BrokerRefused as error:
+            _log.warning("the broker refuses the input", reason=error.reason)
+            await asyncio.sleep(_REFUSED_S)
+            return Polled()
 
     def _poll_s(self) -> float:
         """How long a poll may wait: not past the instant at which the next tick closes."""
@@ -144,24 +160,36 @@ class ZoneProcessor:
 
     async def _open(self, number: int) -> None:
         """Start a partition from nothing; its records follow from `rewind_ms` ago."""
-        now_ms = self._now_ms()
-        tick_ms = self._config.window.tick_ms
-        committed = await self._reader.committed(number)
+        config, tick_ms = self._config, self._config.window.tick_ms
+        committed = await self._committed(number)
         written_ms = max((_tick_of(entry.metadata) for entry in committed.values()), default=0)
-        exact_ms = now_ms - self._config.rewind_ms + self._config.horizon_ms
+        exact_ms = self._now_ms() - config.rewind_ms + config.horizon_ms
         publish_from_ms = max(written_ms + tick_ms, -(-exact_ms // tick_ms) * tick_ms)
         self._slots[number] = Slot(
             number=number,
             cities=self._surges(number),
             topics=self._reader.topics,
             tick_ms=tick_ms,
-            grace_ms=self._config.window.grace_ms,
+            grace_ms=config.window.grace_ms,
             next_tick_ms=publish_from_ms - tick_ms,
             publish_from_ms=publish_from_ms,
             handled={topic: entry.offset for topic, entry in committed.items()},
         )
         self._uncommitted[number] = deque()
-        _log.info("partition opened", partition=number, ticks_written_until_ms=written_ms)
+        _log.info("partition opened", partition=number, written_until_ms=written_ms)
+
+    async def _committed(self, number: int) -> Mapping[str, Committed]:
+        """What an earlier owner had done; nothing if Kafka does not say so for a while.
+
+        Not to know costs repeats, which every reader drops, and never a record.
+        """
+        try:
+            async for attempt in stamina.retry_context(on=BrokerError, attempts=5, timeout=10):
+                with attempt:
+                    return await self._reader.committed(number)
+        except BrokerError as error:
+            _log.warning("commits cannot be read", partition=number, reason=error.reason)
+        return {}
 
     async def _advance(self, number: int) -> None:
         slot = self._slots[number]
@@ -170,8 +198,8 @@ class ZoneProcessor:
         if slot.wants_barrier(closed_ms, positions):
             try:
                 slot.barrier = Barrier(closed_ms, await self._reader.end_offsets(number))
-            except StreamingError as error:
-                _log.warning("the input cannot be reached, no ticks", reason=str(error))
+            except BrokerError as error:
+                _log.warning("the input cannot be reached, no ticks", reason=error.reason)
                 return
         self._balance(slot, positions)
         for states in slot.ticks(positions):
@@ -205,8 +233,13 @@ class ZoneProcessor:
         done: _Computed | None = None
         while computed and (first_pending_ms is None or computed[0].tick_ms < first_pending_ms):
             done = computed.popleft()
-        if done is not None:
+        if done is None:
+            return
+        try:
             await self._reader.commit(number, done.offsets, metadata=str(done.tick_ms))
+        except BrokerError as error:
+            computed.appendleft(done)
+            _log.warning("commit failed, tried again later", reason=error.reason)
 
     async def _drain(self) -> None:
         try:

@@ -1,0 +1,94 @@
+"""Each long-running command as one process: open the parts, work, drain, exit code 0."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+import typer
+import uvloop
+
+from pricing.drain import Drain
+from pricing.migrate import migrate
+from pricing.processor.probes import create_probes
+from pricing.server import ServerConfig, serve
+from pricing.settings import Settings
+from pricing.surge.policy_file import load_policy
+from pricing.wiring import (
+    create_topics,
+    database_config,
+    kafka_config,
+    open_api,
+    open_processor,
+    window_config,
+)
+from pricing.zones import load_catalogue
+
+_log = structlog.get_logger(__name__)
+
+_MIGRATE_TIMEOUT_S = 60.0
+
+
+def run_api(settings: Settings) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    return _run(_api(settings))
+
+
+def run_processor(settings: Settings) -> int:
+    """Price zones until SIGTERM or Ctrl-C."""
+    return _run(_processor(settings))
+
+
+def run_migrate(settings: Settings) -> int:
+    """Bring schema, zones and topics up to date; says what it did."""
+    return _run(_migrate(settings))
+
+
+def check_files(settings: Settings) -> None:
+    """Read every file that a setting names. Raises `CatalogueError` or `PolicyError`."""
+    load_catalogue(settings.zones_file)
+    load_policy(settings.policy_file, window_config(settings))
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+async def _api(settings: Settings) -> int:
+    async with open_api(settings) as (app, drain):
+        await serve(app, settings.http_host, settings.http_port, drain=drain)
+    return 0
+
+
+async def _processor(settings: Settings) -> int:
+    drain = Drain()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain.begin)
+    async with open_processor(settings) as (processor, metrics), asyncio.TaskGroup() as group:
+        if settings.processor_port:
+            probes = create_probes(processor, metrics)
+            config = ServerConfig(drain_delay_s=0, grace_s=1, handles_signals=False)
+            group.create_task(
+                serve(
+                    probes,
+                    settings.http_host,
+                    settings.processor_port,
+                    drain=drain,
+                    config=config,
+                )
+            )
+        await processor.run(drain)
+    return 0
+
+
+async def _migrate(settings: Settings) -> int:
+    catalogue = load_catalogue(settings.zones_file)
+    report = await migrate(database_config(settings), catalogue.zones, timeout_s=_MIGRATE_TIMEOUT_S)
+    typer.echo(str(report))
+    await create_topics(kafka_config(settings), timeout_s=_MIGRATE_TIMEOUT_S)
+    return 0

@@ -1,0 +1,262 @@
+"""The composition root: builds every concrete object and closes it again, in reverse.
+
+The only place where `pricing`, `streaming` and `fallback` meet. Opening touches no dependency,
+so each process starts with everything dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import stamina
+import structlog
+from fastapi import FastAPI
+from streaming.dead_letter import DeadLetters
+
+from pricing.api.parts import ApiConfig, ApiParts
+from pricing.app import create_app
+from pricing.cache import RedisConfig, RedisStates
+from pricing.database import DatabaseConfig
+from pricing.drain import Drain
+from pricing.health import PassiveHealth, WatchedPublisher, probing
+from pricing.ladder import Ladder, LadderConfig
+from pricing.local_zones import LocalZones
+from pricing.metrics import Metrics, ProcessorMetrics
+from pricing.ports import CityTick
+from pricing.processor.intake import Intake
+from pricing.processor.lanes import NewestLane, OrderedLane
+from pricing.processor.price_events import price_event
+from pricing.processor.processor import Outputs, ProcessorConfig, ZoneProcessor
+from pricing.publishing import KafkaPublisher
+from pricing.settings import Settings
+from pricing.store import PostgresStates
+from pricing.surge.city import CityStates, CitySurge
+from pricing.surge.config import WindowConfig
+from pricing.surge.policy import Policy
+from pricing.surge.policy_file import load_policy
+from pricing.zones import Catalogue, ZoneLocator, load_catalogue
+from streaming.config import KafkaConfig
+from streaming.consumer import LogReader
+from streaming.errors import BrokerError
+from streaming.partitioning import partition_for
+from streaming.producer import EventProducer
+from streaming.topics import ensure_topics, full_name
+
+_log = structlog.get_logger(__name__)
+
+_PUBLISH_TIMEOUT_S = 2.0
+_HISTORY_TICKS = 720
+"""An hour of ticks: what the history waits for while Postgres is away."""
+_GROUP = "zone-processor"
+
+
+def now_ms() -> int:
+    """Wall clock, epoch ms."""
+    return time.time_ns() // 1_000_000
+
+
+def kafka_config(settings: Settings) -> KafkaConfig:
+    """Kafka's part of the settings."""
+    password = settings.kafka_sasl_password
+    return KafkaConfig(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        topic_prefix=settings.kafka_topic_prefix,
+        partitions=settings.kafka_partitions,
+        replication=settings.kafka_replication,
+        idempotence=settings.kafka_idempotence,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        sasl_username=settings.kafka_sasl_username,
+        sasl_password=password.get_secret_value() if password else None,
+        ca_file=str(settings.kafka_ca_file) if settings.kafka_ca_file else None,
+    )
+
+
+def database_config(settings: Settings) -> DatabaseConfig:
+    """Postgres' part of the settings."""
+    return DatabaseConfig(
+        url=settings.database_url.get_secret_value(),
+        timeout_ms=settings.database_timeout_ms,
+        max_in_flight=settings.database_max_in_flight,
+    )
+
+
+def redis_config(settings: Settings) -> RedisConfig:
+    """Redis' part of the settings."""
+    return RedisConfig(
+        url=settings.redis_url.get_secret_value(), timeout_ms=settings.redis_timeout_ms
+    )
+
+
+def window_config(settings: Settings) -> WindowConfig:
+    """The settings that change prices; each is part of the policy's version."""
+    return WindowConfig(
+        tick_ms=settings.tick_s * 1000,
+        grace_ms=settings.grace_ms,
+        demand_window_ms=settings.demand_window_s * 1000,
+        supply_window_ms=settings.supply_window_s * 1000,
+        supply_hold_after_ms=settings.supply_hold_after_s * 1000,
+        supply_unknown_after_ms=settings.supply_unknown_after_s * 1000,
+    )
+
+
+async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> None:
+    """Create the topics that are missing; warn of those that are not as they must be.
+
+    Raises `BrokerError` when Kafka could not be asked within `timeout_s`; None: never gives up.
+    """
+    attempts = stamina.retry_context(
+        on=BrokerError, attempts=None, timeout=timeout_s, wait_initial=0.2, wait_max=5.0
+    )
+    async for attempt in attempts:
+        with attempt:
+            for clash in await ensure_topics(config, timeout_s=10.0):
+                _log.warning("a topic is not as it must be", clash=str(clash))
+
+
+@asynccontextmanager
+async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
+    """The HTTP application and the switch that its server drains by.
+
+    Raises `CatalogueError`.
+    """
+    catalogue = load_catalogue(settings.zones_file)
+    kafka = kafka_config(settings)
+    metrics = Metrics()
+    health = PassiveHealth(now_ms=now_ms)
+    observers = (health, metrics)
+    drain = Drain()
+    async with AsyncExitStack() as stack:
+        cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
+        store = await stack.enter_async_context(PostgresStates(database_config(settings)))
+        producer = await stack.enter_async_context(EventProducer(kafka, now=time.time))
+        await stack.enter_async_context(_topics_in_background(kafka))
+        await stack.enter_async_context(
+            probing(health, {"redis": cache.ping, "database": store.ping})
+        )
+        ladder = Ladder(
+            cache=cache,
+            store=store,
+            local=LocalZones([zone.zone_id for zone in catalogue.zones]),
+            config=LadderConfig(
+                redis_timeout_ms=settings.redis_timeout_ms,
+                database_timeout_ms=settings.database_timeout_ms,
+                tick_ms=settings.tick_s * 1000,
+            ),
+            now_ms=now_ms,
+            observers=observers,
+        )
+        publisher = KafkaPublisher(producer, kafka, timeout_s=_PUBLISH_TIMEOUT_S)
+        parts = ApiParts(
+            catalogue=catalogue,
+            locator=ZoneLocator(catalogue),
+            ladder=ladder,
+            publisher=WatchedPublisher(publisher, observers=observers),
+            now_ms=now_ms,
+            mode=lambda: "normal",
+            health=health,
+            metrics=metrics,
+            config=ApiConfig(
+                max_body_bytes=settings.http_max_body_bytes,
+                cors_origins=settings.cors_origins,
+                readiness_requires=settings.readiness_requires,
+            ),
+            drain=drain,
+        )
+        yield create_app(parts), drain
+
+
+@asynccontextmanager
+async def open_processor(
+    settings: Settings,
+) -> AsyncIterator[tuple[ZoneProcessor, ProcessorMetrics]]:
+    """The zone processor, connected to its input and outputs, and its metrics.
+
+    Raises `CatalogueError` and `PolicyError`.
+    """
+    catalogue = load_catalogue(settings.zones_file)
+    window = window_config(settings)
+    policy = load_policy(settings.policy_file, window)
+    kafka = kafka_config(settings)
+    metrics = ProcessorMetrics()
+    config = ProcessorConfig(window=window)
+    async with AsyncExitStack() as stack:
+        cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
+        store = await stack.enter_async_context(PostgresStates(database_config(settings)))
+        producer = await stack.enter_async_context(EventProducer(kafka, now=time.time))
+        await stack.enter_async_context(_topics_in_background(kafka))
+        reader = await stack.enter_async_context(
+            LogReader(
+                kafka,
+                [full_name(kafka, "ride-requests"), full_name(kafka, "driver-status")],
+                group_id=f"{kafka.topic_prefix}{_GROUP}",
+                instance_id=settings.processor_instance or socket.gethostname(),
+                rewind_ms=config.rewind_ms,
+                now_ms=now_ms,
+            )
+        )
+        processor = ZoneProcessor(
+            config=config,
+            reader=reader,
+            intake=Intake(
+                catalogue=catalogue,
+                locator=ZoneLocator(catalogue),
+                dead_letters=DeadLetters(producer, now_ms=now_ms),
+                metrics=metrics,
+            ),
+            surges=lambda slot: _surges(slot, catalogue, policy, window, kafka.partitions),
+            outputs=_outputs(
+                cache, store, KafkaPublisher(producer, kafka, timeout_s=_PUBLISH_TIMEOUT_S)
+            ),
+            metrics=metrics,
+            now_ms=now_ms,
+        )
+        yield processor, metrics
+
+
+def _surges(
+    slot: int, catalogue: Catalogue, policy: Policy, window: WindowConfig, partitions: int
+) -> Mapping[str, CitySurge]:
+    """Fresh state for the cities whose key leads to this partition."""
+    return {
+        city_id: CitySurge(city_id, catalogue.zones_of(city_id), policy, window)
+        for city_id in catalogue.city_ids
+        if partition_for(city_id.encode(), partitions) == slot
+    }
+
+
+def _outputs(cache: RedisStates, store: PostgresStates, publisher: KafkaPublisher) -> Outputs:
+    async def to_cache(city: CityStates) -> None:
+        await cache.write(city.states)
+
+    async def to_store(city: CityStates) -> None:
+        await store.write_tick(
+            CityTick(city_id=city.city_id, tick_ms=city.tick_ms, snapshots=city.changed)
+        )
+
+    async def to_topic(city: CityStates) -> None:
+        if city.changed:
+            await publisher.publish("zone-prices", [price_event(state) for state in city.changed])
+
+    return Outputs(
+        history=[OrderedLane("database", to_store, capacity=_HISTORY_TICKS)],
+        news=[
+            NewestLane("redis", to_cache),
+            OrderedLane("kafka", to_topic, capacity=_HISTORY_TICKS),
+        ],
+    )
+
+
+@asynccontextmanager
+async def _topics_in_background(config: KafkaConfig) -> AsyncIterator[None]:
+    """Create the topics while the process already works; goes on until Kafka was there."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(create_topics(config, timeout_s=None), name="topics")
+        try:
+            yield
+        finally:
+            task.cancel()
