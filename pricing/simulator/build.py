@@ -79,13 +79,11 @@ def replayed_city(
     """
     _check("copies", copies, 1 <= copies <= MAX_COPIES)
     _check("speed", speed, 0 < speed <= MAX_REPLAY_SPEED)
-    first, last = trips[0].pickup.date(), trips[-1].pickup.date()
-    if day is not None and not first <= day <= last:
-        raise ValueError(f"day={day} is outside the trips, {first} to {last}")
+    check_day(trips, day)
     zone_ids = [zone.zone_id for zone in zones]
     shape = demand_shape(zone_ids, zones[0].city_id, table or shipped_table())
     of_day = time_of_day or _local(start_ms, shape.timezone).time()
-    shown_ms = utc_ms(datetime.combine(day or first, of_day), shape.timezone)
+    shown_ms = utc_ms(datetime.combine(day or trips[0].pickup.date(), of_day), shape.timezone)
     clock = CityClock(start_ms, shown_ms, speed, shape.timezone)
     streets = Streets(zones)
     replay = TripReplay(
@@ -99,6 +97,13 @@ def replayed_city(
     )
     rates = Rates(shape=shape, clock=clock, requests_per_s=trips_per_s(trips) * copies * speed)
     return LivingCity(zones, rates=rates, demand=replay, seed=seed), replay
+
+
+def check_day(trips: Sequence[Trip], day: date | None) -> None:
+    """Raise `ValueError` where the trips (in order of pick-up) do not reach a day."""
+    first, last = trips[0].pickup.date(), trips[-1].pickup.date()
+    if day is not None and not first <= day <= last:
+        raise ValueError(f"day={day} is outside the trips, {first} to {last}")
 
 
 def _local(moment_ms: int, timezone: tzinfo) -> datetime:

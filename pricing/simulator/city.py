@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -77,6 +78,11 @@ class LivingCity:
     def now_ms(self) -> int:
         """Up to where the city has lived."""
         return self._now_ms
+
+    @property
+    def local(self) -> datetime:
+        """What the city's own clock shows, with its offset."""
+        return self._rates.clock.local(self._now_ms)
 
     def opening(self) -> list[Emission]:
         """Where everybody is at the start, then the last five minutes' requests.

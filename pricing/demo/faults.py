@@ -1,0 +1,73 @@
+"""Kills a server of the embedded stack on purpose, and brings back any that is down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pricing.demo.options import Fault, Target
+from pricing.embedded import EmbeddedStack, Server
+
+DOWN_S: Final = 20.0
+_LOOK_EVERY_S: Final = 0.5
+
+
+class Faults:
+    """The planned faults of a demo, and a watch on the servers."""
+
+    def __init__(
+        self,
+        stack: EmbeddedStack,
+        plan: Sequence[Fault],
+        *,
+        say: Callable[[str], None],
+    ) -> None:
+        self._servers: dict[Target, Server] = {
+            "redis": stack.valkey,
+            "database": stack.postgres,
+            "kafka": stack.kafka,
+        }
+        self._plan = plan
+        self._say = say
+        self._back_at: dict[Target, float] = {}
+
+    @property
+    def note(self) -> str:
+        """Who is down on purpose, and for how long still."""
+        now = asyncio.get_running_loop().time()
+        return "; ".join(
+            f"{target} was killed on purpose, back in {max(0.0, at - now):.0f} s"
+            for target, at in self._back_at.items()
+        )
+
+    async def run(self) -> None:
+        """Carry out the plan, counted from now."""
+        async with asyncio.TaskGroup() as faults:
+            for fault in self._plan:
+                faults.create_task(self._carry_out(fault))
+
+    async def watch(self) -> None:
+        """Start a server again that ended by itself, until cancelled. Raises `StartupError`."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            for target, server in self._servers.items():
+                if target not in self._back_at and server.pid is None:
+                    self._say(f"{server.title} ended by itself: starting it again")
+                    await server.start()
+
+    async def _carry_out(self, fault: Fault) -> None:
+        await asyncio.sleep(fault.at_s)
+        if fault.target in self._back_at:
+            return
+        server = self._servers[fault.target]
+        loop = asyncio.get_running_loop()
+        self._back_at[fault.target] = loop.time() + DOWN_S
+        try:
+            await server.kill()
+            self._say(f"fault: {fault.target} killed; it comes back in {DOWN_S:.0f} s")
+            await asyncio.sleep(DOWN_S)
+            await server.start()
+            self._say(f"fault over: {fault.target} is back")
+        finally:
+            del self._back_at[fault.target]
