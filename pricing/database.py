@@ -30,7 +30,7 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """A lent connection; `Database` takes it back."""
 
 _NAME = "database"
-_CLOSE_S = 2.0
+_CLOSE_S = 1.0
 _SERVER_SHARE = 0.8
 """The server gives up after this much of a read's deadline, so that it stops before we leave."""
 
