@@ -202,9 +202,9 @@ class ZoneProcessor:
                 _log.warning("the input cannot be reached, no ticks", reason=error.reason)
                 return
         self._balance(slot, positions)
-        for states in slot.ticks(positions):
-            self._write_out(states)
-            self._uncommitted[number].append(_Computed(states[0].tick_ms, positions))
+        for tick_ms, states in slot.ticks(positions):
+            self._write_out(tick_ms, states)
+            self._uncommitted[number].append(_Computed(tick_ms, positions))
             await asyncio.sleep(0)  # a long catch-up must not hold up the outputs
         await self._commit(number)
 
@@ -215,14 +215,14 @@ class ZoneProcessor:
             else:
                 self._reader.resume(topic, slot.number)
 
-    def _write_out(self, states: Sequence[CityStates]) -> None:
-        now_ms = self._now_ms()
+    def _write_out(self, tick_ms: int, states: Sequence[CityStates]) -> None:
+        lag_ms = self._now_ms() - tick_ms
+        is_news = lag_ms <= self._config.news_ms
         for city in states:
-            is_news = now_ms - city.tick_ms <= self._config.news_ms
             for lane in self._outputs.lanes if is_news else self._outputs.history:
                 lane.offer(city)
-            self._metrics.ticked(city, lag_ms=now_ms - city.tick_ms)
-            self.last_tick_ms = max(city.tick_ms, self.last_tick_ms or 0)
+            self._metrics.ticked(city, lag_ms=lag_ms)
+        self.last_tick_ms = max(tick_ms, self.last_tick_ms or 0)
 
     async def _commit(self, number: int) -> None:
         """Commit the newest tick that every output acknowledged, if there is a newer one."""

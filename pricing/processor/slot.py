@@ -58,8 +58,8 @@ class Slot:
             return True
         return barrier.tick_ms < closed_tick_ms and self._reached(barrier, positions)
 
-    def ticks(self, positions: Mapping[str, int]) -> Iterator[list[CityStates]]:
-        """Compute every tick that is due, oldest first; one list of all cities a tick.
+    def ticks(self, positions: Mapping[str, int]) -> Iterator[tuple[int, list[CityStates]]]:
+        """Compute every tick that is due, oldest first: its instant, and each city's states.
 
         `positions`: by topic, the offset after the last record taken.
         """
@@ -69,7 +69,7 @@ class Slot:
             states = [city.states_at(tick_ms) for city in self.cities.values()]
             self.next_tick_ms = tick_ms + self.tick_ms
             if tick_ms >= self.publish_from_ms:
-                yield states
+                yield tick_ms, states
 
     def lead_ms(self, topic: str, positions: Mapping[str, int]) -> int:
         """How far a topic was read ahead of the one that holds up the ticks, by arrival."""
