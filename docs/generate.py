@@ -11,9 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import annotated_types
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from pricing.metrics import Metrics, ProcessorMetrics
 from pricing.settings import PREFIX, Settings
 
 DOCS = Path(__file__).parent
@@ -22,7 +25,11 @@ NOTE = "<!-- Made from the code by docs/generate.py: do not edit, run `make docs
 
 def pages() -> dict[Path, str]:
     """Every generated page: where it belongs, and what it must say."""
-    return {DOCS / "operations" / "configuration.md": configuration()}
+    operations = DOCS / "operations"
+    return {
+        operations / "configuration.md": configuration(),
+        operations / "metrics.md": metrics(),
+    }
 
 
 def configuration() -> str:
@@ -37,6 +44,30 @@ def configuration() -> str:
     return _page(
         "Configuration", intro, _table(("variable", "value", "default", "what it does"), rows)
     )
+
+
+def metrics() -> str:
+    intro = (
+        "In Prometheus' text form, at `GET /metrics`: of an API on its port, of a processor on "
+        "`EQUILIBRIUM_PROCESSOR_PORT`. Labels come from closed sets; none names a zone, a driver "
+        "or a rider. The usual metrics of a Python process (`process_*`, `python_*`) stand "
+        "beside these."
+    )
+    parts = {"API": Metrics().registry, "Processor": ProcessorMetrics().registry}
+    tables = [f"## {part}\n\n{_metrics_of(registry)}" for part, registry in parts.items()]
+    return _page("Metrics", intro, "\n\n".join(tables))
+
+
+def _metrics_of(registry: CollectorRegistry) -> str:
+    # prometheus-client tells a metric's labels in no public place before one is used.
+    own = [one for one in registry._collector_to_names if isinstance(one, MetricWrapperBase)]  # noqa: SLF001
+    rows = []
+    for collector in own:
+        (metric,) = collector.describe()
+        suffix = "_total" if metric.type == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in collector._labelnames)  # noqa: SLF001
+        rows.append((f"`{metric.name}{suffix}`", metric.type, labels, metric.documentation))
+    return _table(("metric", "kind", "labels", "meaning"), sorted(rows))
 
 
 def _row(name: str, field: FieldInfo) -> tuple[str, ...]:

@@ -27,7 +27,10 @@ CLOCKS = {
     "datetime.today",
     "date.today",
 }
-EDGES = {"pricing/api/middleware.py": "times requests; nothing is decided by it"}
+EDGES = {
+    "pricing/api/middleware.py": "times requests; nothing is decided by it",
+    "pricing/wiring.py": "hands the clock to everything else",
+}
 """Modules that call a clock themselves, and why they may."""
 PURE = ("pricing/surge/", "pricing/model.py", "pricing/ladder.py", "streaming/events.py")
 """Here not even a default argument may name a clock."""

@@ -1,0 +1,80 @@
+"""A price answered, against looking its state up: what the ladder and the answer's form cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import orjson
+
+from benchmarks.benchmark import Case
+from pricing.answers import body
+from pricing.ladder import Ladder, LadderConfig
+from pricing.local_zones import LocalZones
+from pricing.memory import MemoryStates
+from pricing.model import Signal, Zone, ZoneState
+from pricing.zones import load_catalogue
+
+_READS = 2_000
+_TICK_MS = 1_700_000_000_000
+
+
+def _state(zone: Zone) -> ZoneState:
+    return ZoneState(
+        zone_id=zone.zone_id,
+        city_id=zone.city_id,
+        base_fare_minor=zone.base_fare_minor,
+        currency=zone.currency,
+        multiplier_micro=1_250_000,
+        raw_multiplier_micro=1_266_667,
+        demand_count=20,
+        supply_count=10,
+        signal=Signal.LIVE,
+        confidence_percent=100,
+        reasons=("demand_exceeds_supply", "rounded"),
+        window_start_ms=_TICK_MS - 300_000,
+        window_end_ms=_TICK_MS,
+        policy_version="nyc-000000000000",
+    )
+
+
+def _repeat(read: Callable[[], Awaitable[object]]) -> Callable[[], None]:
+    async def reads() -> None:
+        for _ in range(_READS):
+            await read()
+
+    return lambda: asyncio.run(reads())
+
+
+class _Price:
+    name = "price"
+    what = (
+        "One zone's price from the first rung, its store in this process's memory. The baseline "
+        "is that store's read alone; the last case is all that a request costs without HTTP."
+    )
+    unit = "price"
+
+    def cases(self) -> Sequence[Case]:
+        zones = load_catalogue(None).zones
+        zone, states = zones[0], MemoryStates()
+        asyncio.run(states.write([_state(one) for one in zones]))
+        ladder = Ladder(
+            cache=states,
+            store=states,
+            local=LocalZones([one.zone_id for one in zones]),
+            config=LadderConfig(),
+            now_ms=lambda: _TICK_MS + 2_000,
+        )
+
+        async def answer() -> bytes:
+            return orjson.dumps(body(await ladder.price(zone), "normal"))
+
+        ways: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+            ("read of the store", lambda: states.read((zone.zone_id,))),
+            ("ladder", lambda: ladder.price(zone)),
+            ("ladder, body, JSON", answer),
+        ]
+        return [Case(label=label, run=_repeat(read), operations=_READS) for label, read in ways]
+
+
+BENCHMARK = _Price()
