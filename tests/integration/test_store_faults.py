@@ -155,6 +155,24 @@ async def test_statement_that_we_left_ends_on_the_server_too(proxy, proxied_url,
         await until_idle(url)
 
 
+async def test_transaction_outlives_the_timeout_of_a_read(url):
+    async with (
+        opened(url, statement_timeout_ms=20) as states,
+        states._primary.transaction(5_000) as connection,
+    ):
+        await connection.execute("SELECT pg_sleep(0.1)")
+
+
+async def test_refused_transaction_hands_no_open_one_on(url, caplog):
+    async with opened(url, max_in_flight=1) as states:
+        with pytest.raises(DependencyRefused):
+            async with states._primary.transaction(5_000) as connection:
+                await connection.execute("SELECT 1 / 0")
+        async with states._primary.connection(5_000) as connection:
+            assert not connection.is_in_transaction()
+    assert "active transaction" not in caplog.text
+
+
 async def test_one_call_too_many_is_saturated_and_not_queued(url):
     async with opened(url, max_in_flight=3) as states:
         async with locked(url):
