@@ -125,6 +125,8 @@ def decode(record: Readable, *, families: Mapping[str, Family] = FAMILIES) -> De
         InvalidMessage: the record is not such an event; nothing else is raised, whatever the
             bytes are.
     """
+    if record.key is None and record.value is None and not record.headers:
+        raise InvalidMessage("unparsable", "nothing of the record can be read")
     headers = _first_of_each(record.headers)
     if _required(headers, "ce_specversion") != SPEC_VERSION:
         raise InvalidMessage("bad_attribute", "ce_specversion is not 1.0")

@@ -77,10 +77,10 @@ async def why_start_failed(config: KafkaConfig, error: BaseException) -> BrokerE
 
 
 async def finish_within(work: Coroutine[Any, Any, object], timeout_s: float) -> bool:
-    """Run `work` for at most so long, then cancel it; whether it came to its end by itself.
+    """Run `work` for at most so long, then cancel it; whether it came to its own, good end.
 
     Never raises what `work` raises: aiokafka's `stop()` may hang, and may raise
-    `CancelledError` although nobody cancelled it.
+    `CancelledError` half-way although nobody cancelled it.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -90,9 +90,11 @@ async def finish_within(work: Coroutine[Any, Any, object], timeout_s: float) -> 
             await asyncio.wait({task}, timeout=_CANCEL_S)
     finally:
         task.cancel()
-    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+    if not task.done() or task.cancelled():
+        return False
+    if (error := task.exception()) is not None:
         _log.debug("closing failed", error=repr(error))
-    return bool(done)
+    return error is None
 
 
 async def cut_off(client: AIOKafkaClient, *tasks: asyncio.Task[Any] | None) -> None:
