@@ -162,16 +162,17 @@ async def probing(
     A probe that returns is a success; one that raises `DependencyError` or takes longer than
     `timeout_s` is a failure. At most one probe a dependency is under way.
     """
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_keep_probing(health, name, probe, every_s, timeout_s))
-            for name, probe in probes.items()
-        ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    # No task group: it would wrap whatever the body raises.
+    tasks = [
+        asyncio.create_task(_keep_probing(health, name, probe, every_s, timeout_s))
+        for name, probe in probes.items()
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _keep_probing(

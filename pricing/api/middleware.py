@@ -6,6 +6,7 @@ line, a metric, no exception text) holds for every answer, also for those of the
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 
@@ -15,13 +16,19 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pricing.api.parts import ApiParts
-from pricing.api.problems import BODY_TOO_LARGE, INTERNAL, Problem, respond
+from pricing.api.problems import BODY_TOO_LARGE, INTERNAL, SHUTTING_DOWN, Problem, respond
 from streaming.events import new_event_id
 
 _log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _CLIENT_WENT_AWAY = 499
+_BROKE = Problem(INTERNAL, "The request was right; please try again later.")
+_CUT_OFF = Problem(
+    SHUTTING_DOWN,
+    "The request was cut off; whether it took effect is not known.",
+    headers={"Retry-After": "1"},
+)
 _QUIET_ROUTES = frozenset(["/health", "/health/live", "/health/ready", "/metrics"])
 
 
@@ -40,13 +47,18 @@ class RequestEdge:
         bound = structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
         try:
             await self._app(exchange.scope, receive, exchange.send)
+        except asyncio.CancelledError:
+            if exchange.status is not None or not self._parts.drain.is_draining:
+                raise
+            # The server cuts off what takes too long to end; the client still gets a word.
+            await exchange.fail(receive, _CUT_OFF)
         except ClientDisconnect:
             _log.debug("client went away")
         except Exception:  # the last border: whatever broke, the client gets a problem
             _log.exception("request broke")
             if exchange.status is not None:
                 raise  # the answer had begun: cutting it short is all that is left
-            await exchange.fail(receive)
+            await exchange.fail(receive, _BROKE)
         finally:
             exchange.finish()
             structlog.contextvars.reset_contextvars(**bound)
@@ -76,8 +88,7 @@ class _Exchange:
             message["headers"] = [*message["headers"], *self._system_headers()]
         await self._send(message)
 
-    async def fail(self, receive: Receive) -> None:
-        problem = Problem(INTERNAL, "The request was right; please try again later.")
+    async def fail(self, receive: Receive, problem: Problem) -> None:
         response = respond(HTTPConnection(self.scope), problem)
         await response(self.scope, receive, self.send)
 

@@ -25,6 +25,7 @@ from pricing.api.problems import (
     INTERNAL,
     INVALID_JSON,
     MEDIA_TYPE,
+    SHUTTING_DOWN,
     UNSUPPORTED_MEDIA_TYPE,
     Kind,
 )
@@ -60,7 +61,7 @@ class Operation:
     example: Any
     status: int = 200
     problems: Sequence[Kind] = ()
-    """Besides the 500 that every operation may give."""
+    """Besides the 500 and 503 that every operation may give."""
     headers: Mapping[str, str] | None = None
     """Of the good answer: name to meaning."""
     parameters: Sequence[Mapping[str, Any]] = ()
@@ -122,7 +123,7 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
         response_model=operation.answer,
         responses={
             operation.status: good,
-            **_problem_responses((*operation.problems, INTERNAL)),
+            **_problem_responses((*operation.problems, INTERNAL, SHUTTING_DOWN)),
             **(operation.other or {}),
         },
         openapi_extra=extra or None,

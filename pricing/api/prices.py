@@ -19,7 +19,7 @@ from pricing.api.operations import (
 )
 from pricing.api.parts import ApiParts
 from pricing.api.problems import INVALID_INPUT, OUTSIDE_ZONES, UNKNOWN_ZONE, Problem
-from pricing.api.reading import json_text, parse, parse_query, path_parameter, query_parameters
+from pricing.api.reading import ZONE_ID, json_text, parse, parse_query, query_parameters
 from pricing.api.schemas import (
     MAX_BATCH,
     PRICE_BATCH,
@@ -143,7 +143,7 @@ def add_prices(app: FastAPI, parts: ApiParts) -> None:
             example=_EXAMPLE,
             headers=_CACHING,
             problems=(UNKNOWN_ZONE,),
-            parameters=(path_parameter("zone_id", "As in the list of zones."), _IF_NONE_MATCH),
+            parameters=(ZONE_ID, _IF_NONE_MATCH),
             other=not_modified,
         ),
     )

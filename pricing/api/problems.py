@@ -48,6 +48,7 @@ INVALID_INPUT = Kind("invalid-input", 422, "The request has wrong or missing val
 INTERNAL = Kind("internal-error", 500, "Something is wrong on our side")
 EVENTS_NOT_TAKEN = Kind("events-not-taken", 503, "Events cannot be taken at the moment")
 NOT_READY = Kind("not-ready", 503, "This process is not ready")
+SHUTTING_DOWN = Kind("shutting-down", 503, "This process is ending")
 
 KINDS = (
     INVALID_JSON,
@@ -63,6 +64,7 @@ KINDS = (
     INTERNAL,
     EVENTS_NOT_TAKEN,
     NOT_READY,
+    SHUTTING_DOWN,
 )
 
 _GENERAL = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: BODY_TOO_LARGE}

@@ -12,6 +12,16 @@ from pricing.api.problems import UNSUPPORTED_MEDIA_TYPE, Problem, from_validatio
 _T = TypeVar("_T")
 _Model = TypeVar("_Model", bound=BaseModel)
 
+ZONE_ID: dict[str, Any] = {
+    "name": "zone_id",
+    "in": "path",
+    "required": True,
+    "description": "As in the list of zones.",
+    "schema": {"type": "string"},
+    "example": "161",
+}
+"""The OpenAPI parameter of a zone in the path."""
+
 
 async def json_text(request: Request) -> bytes:
     """The body of a request that says it is JSON, or says nothing. Raises `Problem`."""
@@ -61,14 +71,3 @@ def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
         }
         for name, field in schema["properties"].items()
     ]
-
-
-def path_parameter(name: str, description: str) -> dict[str, Any]:
-    """The OpenAPI parameter of a piece of the path."""
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": {"type": "string"},
-    }

@@ -27,14 +27,15 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:
 
 
 def _in_rfc3339(value: object) -> object:
-    # The model alone would also take a number of seconds written as text.
-    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+    # The type alone would also take a number of seconds, or one written as text.
+    if not (isinstance(value, str) and _RFC3339.fullmatch(value)):
         raise ValueError("must be a time as in RFC 3339, with an offset: 2026-01-02T03:04:05Z")
     return value
 
 
 Moment = Annotated[
     AwareDatetime,
+    Field(strict=False),
     BeforeValidator(_in_rfc3339),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
@@ -97,8 +98,8 @@ class Place(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    lat: Latitude = Field(description="Degrees north.")
-    lon: Longitude = Field(description="Degrees east.")
+    lat: Latitude = Field(description="Degrees north.", examples=[40.758])
+    lon: Longitude = Field(description="Degrees east.", examples=[-73.978])
 
 
 class ZonePage(BaseModel):

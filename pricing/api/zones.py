@@ -21,7 +21,7 @@ from pricing.api.problems import (
     Problem,
     invalid_input,
 )
-from pricing.api.reading import parse_query, path_parameter, query_parameters
+from pricing.api.reading import ZONE_ID, parse_query, query_parameters
 from pricing.api.schemas import ZoneAnswer, ZoneAnswers, ZonePage
 from pricing.model import Zone
 from pricing.zones.catalogue import natural_key
@@ -132,6 +132,6 @@ def add_zones(app: FastAPI, parts: ApiParts) -> None:
             answer=ZoneAnswer,
             example={"data": _EXAMPLE},
             problems=(UNKNOWN_ZONE,),
-            parameters=(path_parameter("zone_id", "As in the list of zones."),),
+            parameters=(ZONE_ID,),
         ),
     )

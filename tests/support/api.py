@@ -73,11 +73,12 @@ class Shelf:
 class LadderWorld:
     """A ladder and everything around it that a test may want to turn."""
 
-    def __init__(self, **ladder: Any) -> None:
+    def __init__(self, zones: Sequence[Zone] = ZONES, **ladder: Any) -> None:
         self.now_ms = NOW_MS
+        self.catalogue = Catalogue(tuple(zones))
         self.cache = Shelf()
         self.store = Shelf()
-        self.local = LocalZones([each.zone_id for each in ZONES])
+        self.local = LocalZones([each.zone_id for each in zones])
         self.metrics = Metrics()
         self.health = PassiveHealth(now_ms=self.clock)
         self.ladder = Ladder(
@@ -100,14 +101,18 @@ class LadderWorld:
 class World(LadderWorld):
     """The same under an app."""
 
-    def __init__(self, config: ApiConfig | None = None, **ladder: Any) -> None:
-        super().__init__(**ladder)
+    def __init__(
+        self,
+        config: ApiConfig | None = None,
+        publisher: MemoryPublisher | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
         self.mode = "normal"
-        self.publisher = MemoryPublisher()
-        catalogue = Catalogue(ZONES)
+        self.publisher = publisher or MemoryPublisher()
         self.parts = ApiParts(
-            catalogue=catalogue,
-            locator=ZoneLocator(catalogue),
+            catalogue=self.catalogue,
+            locator=ZoneLocator(self.catalogue),
             ladder=self.ladder,
             publisher=self.publisher,
             now_ms=self.clock,

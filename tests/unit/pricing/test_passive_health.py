@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pricing.errors import DependencySaturated, DependencyTimeout, DependencyUnavailable
+from pricing.health import PassiveHealth, WatchedPublisher, probing
+from streaming.events import Event
+from tests.support.publisher import MemoryPublisher
+
+DOWN = DependencyUnavailable("redis", "refused")
+EVENT = Event(id="e", type="t", source="/s", time_ms=0, key="k", data={})
+
+
+class Clock:
+    now_ms = 1_000
+
+    def __call__(self):
+        return self.now_ms
+
+    def advance(self, by_ms):
+        self.now_ms += by_ms
+        return True
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def health(clock):
+    return PassiveHealth(now_ms=clock, window=4, forget_after_ms=30_000)
+
+
+def statuses(health, calls):
+    seen = []
+    for call in calls:
+        health.succeeded("redis") if call == "+" else health.failed("redis", DOWN)
+        seen.append(health.services()["redis"].status)
+    return seen
+
+
+def test_status_follows_the_last_calls(health):
+    assert statuses(health, "+--+---+") == [
+        "healthy",
+        "degraded",
+        "degraded",
+        "healthy",
+        "degraded",
+        "degraded",
+        "unhealthy",
+        "healthy",
+    ]
+
+
+def test_calls_beyond_the_window_are_forgotten(health):
+    statuses(health, "---+++")
+    redis = health.services()["redis"]
+    assert (redis.failures, redis.successes, redis.failure_rate) == (1, 3, 0.25)
+
+
+def test_service_not_called_lately_is_unknown(health, clock):
+    statuses(health, "-")
+    clock.now_ms += 29_999
+    assert health.services()["redis"].status == "degraded"
+    clock.now_ms += 1
+    assert health.services()["redis"].status == "unknown"
+
+
+def test_change_of_status_is_stamped_and_a_repeat_is_not(health, clock):
+    assert health.services()["redis"].last_state_change_ms is None
+    statuses(health, "+")
+    clock.now_ms = 2_000
+    statuses(health, "+")
+    assert health.services()["redis"].last_state_change_ms == 1_000
+
+
+def test_own_full_pool_says_nothing_about_the_server(health):
+    health.failed("redis", DependencySaturated("redis", "pool full"))
+    assert health.services()["redis"].status == "unknown"
+
+
+async def test_publisher_is_watched_as_kafka(health):
+    publisher = MemoryPublisher()
+    watched = WatchedPublisher(publisher, observers=(health,))
+    await watched.publish("t", [EVENT])
+    assert health.services()["kafka"].status == "healthy"
+    publisher.status = "buffered"
+    await watched.publish("t", [EVENT])
+    assert health.services()["kafka"].status == "degraded"
+    publisher.failure = DOWN
+    with pytest.raises(DependencyUnavailable):
+        await watched.publish("t", [EVENT])
+    assert health.services()["kafka"].failures == 2
+
+
+async def until(condition):
+    async with asyncio.timeout(2):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_probes_call_only_what_is_idle(health):
+    calls = []
+
+    async def probe():
+        calls.append(1)
+
+    health.succeeded("redis")
+    probes = {"redis": probe, "database": probe}
+    async with probing(health, probes, every_s=60):
+        await until(lambda: health.services()["database"].status == "healthy")
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "failures"), [(DependencyTimeout("redis", "late"), 1), (OSError("a fault"), 0)]
+)
+async def test_probe_that_fails_is_counted_and_does_not_end_the_probing(
+    health, clock, failure, failures
+):
+    calls = []
+
+    async def probe():
+        calls.append(1)
+        if len(calls) == 1:
+            raise failure
+
+    async with probing(health, {"redis": probe}, every_s=0.001):
+        await until(lambda: clock.advance(1) and health.services()["redis"].status == "healthy")
+    assert health.services()["redis"].failures == failures
+
+
+async def test_error_under_the_probing_comes_out_as_it_is(health):
+    with pytest.raises(ZeroDivisionError):
+        async with probing(health, {"redis": asyncio.Event().wait}):
+            raise ZeroDivisionError
+
+
+async def test_probe_that_hangs_is_a_failure(health):
+    async with probing(health, {"redis": asyncio.Event().wait}, every_s=60, timeout_s=0.005):
+        await until(lambda: health.services()["redis"].status == "degraded")
