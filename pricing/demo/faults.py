@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pricing.demo.options import Fault, Target
-from pricing.embedded import EmbeddedStack, Server
+from pricing.embedded import EmbeddedStack, Server, Tansu
 
 DOWN_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.5
@@ -22,7 +22,9 @@ class Faults:
         plan: Sequence[Fault],
         *,
         say: Callable[[str], None],
+        on_log_lost: Callable[[], None],
     ) -> None:
+        """`on_log_lost` is called when a broker that keeps its log in memory was started again."""
         self._servers: dict[Target, Server] = {
             "redis": stack.valkey,
             "database": stack.postgres,
@@ -30,6 +32,7 @@ class Faults:
         }
         self._plan = plan
         self._say = say
+        self._on_log_lost = on_log_lost
         self._back_at: dict[Target, float] = {}
 
     @property
@@ -54,7 +57,7 @@ class Faults:
             for target, server in self._servers.items():
                 if target not in self._back_at and server.pid is None:
                     self._say(f"{server.title} ended by itself: starting it again")
-                    await server.start()
+                    await self._start(server)
 
     async def _carry_out(self, fault: Fault) -> None:
         await asyncio.sleep(fault.at_s)
@@ -67,7 +70,12 @@ class Faults:
             await server.kill()
             self._say(f"fault: {fault.target} killed; it comes back in {DOWN_S:.0f} s")
             await asyncio.sleep(DOWN_S)
-            await server.start()
+            await self._start(server)
             self._say(f"fault over: {fault.target} is back")
         finally:
             del self._back_at[fault.target]
+
+    async def _start(self, server: Server) -> None:
+        await server.start()
+        if isinstance(server, Tansu):
+            self._on_log_lost()

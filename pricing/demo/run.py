@@ -47,6 +47,7 @@ class _Life:
     reader: PriceReader
     ledger: Ledger
     meter: Meter
+    tail: TopicTail
     faults: Faults
 
 
@@ -107,9 +108,9 @@ class Demo:
             await healthy(client, house.api)
             self._screen.say(f"the api answers; logs are in {house.stack.data_dir}")
             life = self._life(house, client, catalogue, trips)
-            async with aclosing(TopicTail(kafka_config(house.settings), life.ledger)) as tail:
-                await tail.open()
-                await self._live_on(house, life, tail, stop)
+            async with aclosing(life.tail):
+                await life.tail.open()
+                await self._live_on(house, life, stop)
             self._screen.freeze()
             for line in summary_lines(life.meter.summary(self._monotonic())):
                 self._screen.say(line)
@@ -128,18 +129,24 @@ class Demo:
         cities = make_cities(self._options, catalogue, trips, self._now_ms())
         if cities.replay is not None and cities.replay.skipped:
             self._screen.say(f"{cities.replay.skipped} trips start in unknown zones: left out")
+        tail = TopicTail(kafka_config(house.settings), ledger)
+        faults = Faults(
+            house.stack,
+            self._options.parsed_faults,
+            say=self._screen.say,
+            on_log_lost=tail.start_over,
+        )
         return _Life(
             cities=cities,
             feed=feed,
             reader=reader,
             ledger=ledger,
             meter=Meter(feed, reader, ledger),
-            faults=Faults(house.stack, self._options.parsed_faults, say=self._screen.say),
+            tail=tail,
+            faults=faults,
         )
 
-    async def _live_on(
-        self, house: House, life: _Life, tail: TopicTail, stop: asyncio.Event
-    ) -> None:
+    async def _live_on(self, house: House, life: _Life, stop: asyncio.Event) -> None:
         """Live until it is over, and let what is under way arrive."""
         async with asyncio.TaskGroup() as group:
             living = group.create_task(self._live(life))
@@ -149,7 +156,7 @@ class Demo:
                 life.faults.watch(),
                 life.feed.run(),
                 life.reader.run(),
-                tail.run(),
+                life.tail.run(),
             )
             others = [group.create_task(one) for one in work]
             await self._warm_up(life.reader)

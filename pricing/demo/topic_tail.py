@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pricing.demo.ledger import Ledger
+from pricing.errors import StartupError
 from streaming.config import KafkaConfig
 from streaming.connection import client_settings, finish_within, growing_waits
 from streaming.errors import BrokerError
@@ -15,6 +16,7 @@ from streaming.topics import INPUTS, full_name
 from streaming.translation import translating
 
 _START_S: Final = 10.0
+_REWIND_S: Final = 3.0
 _STOP_S: Final = 1.0
 _POLL_MS: Final = 200
 _ID_HEADER: Final = "ce_id"
@@ -23,14 +25,14 @@ _ID_HEADER: Final = "ce_id"
 class TopicTail:
     """Tells a ledger every event id that arrives in the input topics, from now on.
 
-    A reader without a group: it commits nothing and nobody waits for it. A broker that comes
-    back without its memory is read from its beginning.
+    A reader without a group: it commits nothing and nobody waits for it.
     """
 
     def __init__(self, config: KafkaConfig, ledger: Ledger) -> None:
         self._config = config
         self._ledger = ledger
         self._consumer = self._new_consumer()
+        self._starts_over = False
         self._partitions = [
             TopicPartition(full_name(config, topic), partition)
             for topic in INPUTS
@@ -41,20 +43,26 @@ class TopicTail:
         """Stand at the end of every partition. The caller closes, also after an error.
 
         Raises:
-            BrokerError: the broker does not let us.
-            TimeoutError: not within 10 s.
+            StartupError: the broker does not let us within 10 s.
         """
-        async with asyncio.timeout(_START_S):
-            with translating():
-                await self._consumer.start()
-                self._consumer.assign(self._partitions)
-                await self._consumer.seek_to_end()
-                for partition in self._partitions:
-                    await self._consumer.position(partition)
+        try:
+            async with asyncio.timeout(_START_S):
+                with translating():
+                    await self._stand_at_the_end()
+        except (BrokerError, TimeoutError) as error:
+            reason = str(error) or "no answer"
+            raise StartupError(f"cannot read the topics back: {reason}") from error
 
     async def aclose(self) -> None:
         """Leave, in bounded time."""
         await finish_within(self._consumer.stop(), _STOP_S)
+
+    def start_over(self) -> None:
+        """Read from the beginning: the broker has lost its log, and offsets begin anew.
+
+        The embedded broker does not tell a reader that stands beyond the end.
+        """
+        self._starts_over = True
 
     async def run(self) -> None:
         """Read until cancelled; a broker that is away is waited for."""
@@ -62,14 +70,28 @@ class TopicTail:
         while True:
             try:
                 with translating():
+                    if self._starts_over:
+                        await self._rewind()
                     batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            except BrokerError:
+            except (BrokerError, TimeoutError):
                 await asyncio.sleep(next(waits))
                 continue
             waits = growing_waits()
             for records in batches.values():
                 for record in records:
                     self._read(record)
+
+    async def _rewind(self) -> None:
+        async with asyncio.timeout(_REWIND_S):
+            await self._consumer.seek_to_beginning(*self._partitions)
+        self._starts_over = False
+
+    async def _stand_at_the_end(self) -> None:
+        await self._consumer.start()
+        self._consumer.assign(self._partitions)
+        await self._consumer.seek_to_end()
+        for partition in self._partitions:
+            await self._consumer.position(partition)
 
     def _read(self, record: Any) -> None:
         for name, value in record.headers:
