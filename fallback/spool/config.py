@@ -1,0 +1,79 @@
+"""What a spool may use, and when it waits: frozen, checked when made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolConfig:
+    """Every parameter of one spool.
+
+    Raises `ValueError` naming the field and the bad value.
+    """
+
+    segment_bytes: int = 16 * MIB
+    """Size of a segment file. Start-up reads one segment; space is freed by whole segments."""
+    quota_bytes: int = 4096 * MIB
+    """Greatest total of the files; rounded down to whole segments."""
+    free_floor_bytes: int = 256 * MIB
+    """The spool takes no new segment that would leave the volume less free space."""
+    warn_percent: int = 70
+    shed_percent: int = 90
+    """From here on, `relaxed` entries are refused."""
+    relaxed_sync_ms: int = 100
+    """A power cut loses at most this much of what was acknowledged `relaxed`."""
+    unsynced_bytes: int = 4 * MIB
+    """More unsynced bytes than this are synced at once: they are kept in memory until then."""
+    cursor_interval_ms: int = 10
+    """Acknowledgements are written at most this often; a kill repeats deliveries that recent."""
+    cursor_sync_ms: int = 1_000
+    """The same, for fsync and a power cut."""
+    linger_ms: int = 0
+    """Wait before a commit for more callers. Saves CPU above some 1,000 commits/s, else 0."""
+    pending_records: int = 10_000
+    pending_bytes: int = 8 * MIB
+    """What may wait in memory for its commit."""
+    entry_bytes: int = 1_000_000
+    """Greatest body of one entry."""
+    lanes: int = 1_000
+    """Greatest number of lanes."""
+    lookahead_bytes: int = 16 * MIB
+    """Records read ahead for the lanes together; each lane may hold at least 64 KiB."""
+    quarantine_bytes: int = 16 * MIB
+    """Greatest total of damaged spans that are kept; further ones are only counted."""
+    retry_after_s: float = 1.0
+    """What a refused caller is told to wait."""
+    close_timeout_s: float = 10.0
+    """How long `close` waits for a disk that does not answer."""
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        _check(self, "segment_bytes", 1024 <= self.segment_bytes <= 1024 * MIB)
+        _check(self, "quota_bytes", self.quota_bytes >= 3 * self.segment_bytes)
+        _check(self, "free_floor_bytes", self.free_floor_bytes >= 0)
+        _check(self, "warn_percent", 0 < self.warn_percent <= self.shed_percent)
+        _check(self, "shed_percent", self.shed_percent <= 100)
+        positive = (
+            "relaxed_sync_ms",
+            "unsynced_bytes",
+            "cursor_sync_ms",
+            "pending_records",
+            "pending_bytes",
+            "entry_bytes",
+            "lanes",
+            "lookahead_bytes",
+            "retry_after_s",
+            "close_timeout_s",
+        )
+        for name in positive:
+            _check(self, name, getattr(self, name) > 0)
+        for name in ("cursor_interval_ms", "linger_ms", "quarantine_bytes"):
+            _check(self, name, getattr(self, name) >= 0)
+
+
+def _check(config: SpoolConfig, name: str, holds: bool) -> None:
+    if not holds:
+        raise ValueError(f"{name}={getattr(config, name)!r} is out of range")

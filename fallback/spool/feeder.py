@@ -1,0 +1,169 @@
+"""Runs the reader: one task that reads for the lanes, and writes down how far they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from fallback.spool.config import SpoolConfig
+from fallback.spool.cursor import Cursor
+from fallback.spool.io import Access, Files
+from fallback.spool.lane import Lane
+from fallback.spool.opening import Ground
+from fallback.spool.reader import Job, Reader, read
+from fallback.spool.scan import Chunk, Damage
+from fallback.spool.segment import SegmentName
+
+_IDLE_PAUSE_S = 0.02
+"""Between reads that no lane waits for: 12 MB/s."""
+_ERROR_PAUSE_S = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class _Save(Protocol):
+    def __call__(self, cursor: Cursor, given_up: Sequence[SegmentName] = ()) -> None: ...
+
+
+class Feeder:
+    """The reader with its task and its thread."""
+
+    def __init__(
+        self,
+        directory: Path,
+        config: SpoolConfig,
+        ground: Ground,
+        *,
+        files: Files,
+        on_damage: Callable[[Damage], None],
+    ) -> None:
+        self._directory = directory
+        self._files = files
+        self._quarantine = ground.quarantine
+        self._interval_s = config.cursor_interval_ms / 1000
+        self._on_damage = on_damage
+        self._loop = asyncio.get_running_loop()
+        self._wanted = asyncio.Event()
+        self._found = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "spool-reader")
+        self._task: asyncio.Task[None] | None = None
+        self._saving: asyncio.TimerHandle | None = None
+        self._save: _Save | None = None
+        self._is_stopped = False
+        self.reader = Reader(config, ground.recovered, self.wake, self._note_ack)
+        self.corrupt_records = 0
+        self.corrupt_bytes = 0
+        self.holes = 0
+        self.read_errors = 0
+
+    def start(self, save: _Save) -> None:
+        """Begin to read; `save` takes cursors, and segments to delete."""
+        self._save = save
+        self._task = self._loop.create_task(self._run())
+        self._note_ack()
+
+    async def stop(self) -> None:
+        """End the consumers' waits and the task."""
+        self._is_stopped = True
+        self.reader.close()
+        self._found.set()
+        if self._saving is not None:
+            self._saving.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._loop.run_in_executor(None, self._thread.shutdown)
+
+    def wake(self) -> None:
+        """Look again whether there is something to read, or a new lane to tell of."""
+        self._wanted.set()
+        self._found.set()
+
+    async def lanes(self) -> AsyncIterator[Lane]:
+        """Every lane once; ends when the feeder stops."""
+        self.reader.wants_index = True
+        self.wake()
+        told = 0
+        while not self._is_stopped:
+            self._found.clear()
+            found = list(self.reader.lanes.values())
+            for lane in found[told:]:
+                yield lane
+            told = len(found)
+            await self._found.wait()
+
+    def cursor(self) -> Cursor:
+        """What to write down now."""
+        return self.reader.cursor()
+
+    def pending_records(self) -> int:
+        """Not yet acknowledged."""
+        return self.reader.unread() + sum(lane.pending for lane in self.reader.lanes.values())
+
+    def oldest_ms(self) -> int | None:
+        """When the oldest undelivered record was appended, where known."""
+        ages = [lane.oldest_ms() for lane in self.reader.lanes.values()]
+        return min((age for age in ages if age is not None), default=None)
+
+    def _note_ack(self) -> None:
+        if self._saving is None and not self._is_stopped:
+            self._saving = self._loop.call_later(self._interval_s, self._save_now)
+
+    def _save_now(self) -> None:
+        self._saving = None
+        if self._save is not None:
+            given_up = self.reader.sweep()
+            self._save(self.reader.cursor(), given_up)
+
+    async def _run(self) -> None:
+        while True:
+            self._wanted.clear()
+            job = self.reader.next_job()
+            if job is None:
+                await self._wanted.wait()
+                continue
+            try:
+                chunks = await self._loop.run_in_executor(self._thread, self._read, job)
+            except OSError as error:
+                self.read_errors += 1
+                _log.warning("spool read failed", error=repr(error))
+                await asyncio.sleep(_ERROR_PAUSE_S)
+                continue
+            self._count(job, self.reader.absorb(job, chunks))
+            self._found.set()
+            self._note_ack()
+            await asyncio.sleep(0 if job.is_urgent else _IDLE_PAUSE_S)
+
+    def _read(self, job: Job) -> list[Chunk]:
+        return read(self._files, self._directory, job)
+
+    def _count(self, job: Job, damages: Sequence[Damage]) -> None:
+        for damage in damages:
+            self.holes += 1
+            self.corrupt_records += damage.lost
+            self.corrupt_bytes += damage.size
+            _log.error(
+                "spool damaged",
+                segment=job.segment.file_name(),
+                at=damage.at,
+                size=damage.size,
+                lost=damage.lost,
+            )
+            self._thread.submit(self._keep, job.segment, damage)
+            self._on_damage(damage)
+
+    def _keep(self, segment: SegmentName, damage: Damage) -> None:
+        """Copy the damaged bytes aside. Runs on the reading thread."""
+        try:
+            file = self._files.open(self._directory / segment.file_name(), Access.READ)
+            try:
+                data = file.read_at(damage.at, damage.size)
+            finally:
+                file.close()
+        except OSError:
+            return
+        self._quarantine.keep(segment, damage.at, data)

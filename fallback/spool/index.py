@@ -1,0 +1,90 @@
+"""What is known in memory of a segment: which lanes have records in it, and where about.
+
+A segment is divided into blocks; for each lane a bit per block tells whether it has records
+there. A lane that fell behind thus reads only the blocks that hold something for it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from typing import NamedTuple
+
+from fallback.spool.segment import HEADER_BYTES, SegmentName
+
+BLOCK_BYTES = 128 * 1024
+
+
+class Spot(NamedTuple):
+    """A frame's start, and the sequence number expected there."""
+
+    offset: int
+    seq: int
+
+
+class Presence:
+    """One lane in one segment."""
+
+    __slots__ = ("blocks", "last_seq")
+
+    def __init__(self) -> None:
+        self.last_seq = 0
+        self.blocks = 0
+        """Bit n: the n-th block has records of the lane."""
+
+
+class LiveSegment:
+    """One segment that is not yet deleted."""
+
+    __slots__ = (
+        "_block",
+        "_block_offsets",
+        "_block_seqs",
+        "counted",
+        "end_seq",
+        "extent",
+        "indexed",
+        "lanes",
+        "name",
+        "scanned",
+    )
+
+    def __init__(self, name: SegmentName, extent: int, end_seq: int | None) -> None:
+        self.name = name
+        self.extent = extent
+        """Offset behind the last byte that may hold a frame."""
+        self.end_seq = end_seq
+        """The sequence number behind its last; None while it is appended to."""
+        self.lanes: dict[bytes, Presence] = {}
+        self.scanned = Spot(HEADER_BYTES, name.base)
+        """The index is complete up to here."""
+        self.indexed = end_seq is None
+        """The index holds every record. True from the start for a segment of our own."""
+        self.counted: set[int] = set()
+        """Offsets of damage that was already counted."""
+        self._block = -1
+        self._block_seqs = array("Q")
+        self._block_offsets = array("Q")
+
+    def note(self, seq: int, lane: bytes, offset: int) -> None:
+        """Enter a record; in the order of the file."""
+        block = offset // BLOCK_BYTES
+        if block != self._block:
+            self._block = block
+            self._block_seqs.append(seq)
+            self._block_offsets.append(offset)
+        presence = self.lanes.get(lane)
+        if presence is None:
+            presence = self.lanes[lane] = Presence()
+        presence.last_seq = seq
+        presence.blocks |= 1 << len(self._block_seqs) - 1
+
+    def find(self, lane: bytes, seq: int) -> Spot | None:
+        """Where to read on for the lane's first record from `seq` on, as far as is indexed."""
+        presence = self.lanes.get(lane)
+        if presence is None or presence.last_seq < seq:
+            return None
+        first = max(0, bisect_right(self._block_seqs, seq) - 1)
+        blocks = presence.blocks >> first
+        block = first + (blocks & -blocks).bit_length() - 1
+        return Spot(self._block_offsets[block], self._block_seqs[block])

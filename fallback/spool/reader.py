@@ -1,0 +1,287 @@
+"""Feeds the lanes: from commits while they keep up, from the disk when they fell behind.
+
+One scan at a time reads for all lanes that stand near its place, so that a backlog of many
+lanes is read about once, not once a lane. A lane whose look-ahead is full stops taking and
+remembers where; it costs the others nothing. When it wants again, the index takes the scan
+straight to the blocks that hold its records.
+
+Pure bookkeeping: decides what to read (`next_job`) and takes in what was read (`absorb`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from fallback.spool.config import SpoolConfig
+from fallback.spool.cursor import Cursor
+from fallback.spool.index import LiveSegment, Spot
+from fallback.spool.io import Access, Files
+from fallback.spool.lane import Lane
+from fallback.spool.recovery import Recovered, largest_frame
+from fallback.spool.scan import Chunk, Damage, Stretch, scan
+from fallback.spool.segment import HEADER_BYTES, SegmentName
+from fallback.spool.writer import Placed
+
+_LANE_ROOM_AT_LEAST = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stretch of a segment that somebody wants."""
+
+    segment: SegmentName
+    stretch: Stretch
+    until_seq: int
+    """Read at least past this sequence number, or to the segment's end."""
+    is_urgent: bool
+    """A lane waits for it; else it only completes the index."""
+
+
+class Reader:
+    """Segments, lanes, and how far each has come. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        config: SpoolConfig,
+        recovered: Recovered,
+        on_want: Callable[[], None],
+        on_ack: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._largest = largest_frame(config)
+        self._segments = [
+            LiveSegment(found.name, found.extent, found.end_seq) for found in recovered.segments
+        ]
+        self._unindexed = deque(self._segments)
+        self._acked = dict(recovered.cursor.acked)
+        self._head = recovered.next_seq
+        self._blocker: bytes | None = None
+        self._turn = 0
+        self._on_want = on_want
+        self._on_ack = on_ack
+        self.low_water = recovered.cursor.low_water
+        """Everything up to here is delivered, and its segments are given up."""
+        self.lanes: dict[bytes, Lane] = {}
+        """In the order in which they were found."""
+        self.wants_index = False
+        """Somebody wants to know every lane, so that backlog is read although no lane asks."""
+
+    @property
+    def is_drained(self) -> bool:
+        """No segment is left, or only the one that is appended to, with nothing undelivered."""
+        return all(
+            segment.indexed and self._undelivered_lane(segment) is None
+            for segment in self._segments
+        )
+
+    def unread(self) -> int:
+        """Records of former processes that were not looked at yet."""
+        return sum((segment.end_seq or 0) - segment.scanned.seq for segment in self._unindexed)
+
+    def cursor(self) -> Cursor:
+        """What to write down now; how much is synced is for others to say."""
+        ahead = {lane: seq for lane, seq in self._acked.items() if seq > self.low_water}
+        return Cursor(self.low_water, 0, ahead)
+
+    def place(self, placed: Placed) -> None:
+        """Take in what was just written; lanes that keep up get it without a read."""
+        segment = self._current(placed.segment)
+        segment.extent = placed.end
+        room = self._room()
+        for number, record in enumerate(placed.records):
+            segment.note(record.seq, record.lane, placed.offsets[number])
+            if number < placed.fresh:
+                continue
+            lane = self.lanes.get(record.lane) or self._new_lane(record.lane)
+            lane.pending += 1
+            if not (lane.is_behind or lane.offer(record, room)):
+                lane.fall_behind(record)
+        self._head = max(self._head, placed.records[-1].seq + 1)
+
+    def next_job(self) -> Job | None:
+        """What to read now; None: nobody wants anything."""
+        room = self._room()
+        hungry = [
+            lane
+            for lane in self.lanes.values()
+            if lane.is_behind and lane.is_active and lane.ready_bytes * 2 <= room
+        ]
+        hungry.sort(key=lambda lane: (not lane.is_starving(), lane.served))
+        for lane in hungry:
+            place = self._locate(lane)
+            if place is not None:
+                self._turn += 1
+                lane.served = self._turn
+                return self._job(*place, lane.next_seq, is_urgent=True)
+        if self.wants_index and self._unindexed:
+            segment = self._unindexed[0]
+            return self._job(segment, segment.scanned, segment.scanned.seq, is_urgent=False)
+        return None
+
+    def absorb(self, job: Job, chunks: Sequence[Chunk]) -> list[Damage]:
+        """Take in what a job read. The damage in it that was not met before."""
+        found = [segment for segment in self._segments if segment.name == job.segment]
+        if not found:
+            return []
+        damages = []
+        spot = Spot(job.stretch.offset, job.stretch.seq)
+        for chunk in chunks:
+            self._take_in(found[0], spot, chunk)
+            spot = Spot(chunk.next_offset, chunk.next_seq)
+            damage = chunk.damage
+            if damage is not None and damage.at not in found[0].counted:
+                found[0].counted.add(damage.at)
+                damages.append(damage)
+        return damages
+
+    def sweep(self) -> list[SegmentName]:
+        """Give up the segments at the front that are delivered; they may be deleted."""
+        given_up = []
+        while self._segments and self._is_delivered(self._segments[0]):
+            segment = self._segments.pop(0)
+            self.low_water = max(self.low_water, (segment.end_seq or 0) - 1)
+            given_up.append(segment.name)
+        if given_up:
+            self._acked = {lane: seq for lane, seq in self._acked.items() if seq > self.low_water}
+        return given_up
+
+    def close(self) -> None:
+        """End the waits of all consumers."""
+        for lane in self.lanes.values():
+            lane.close()
+
+    def _room(self) -> int:
+        return max(_LANE_ROOM_AT_LEAST, self._config.lookahead_bytes // max(1, len(self.lanes)))
+
+    def _new_lane(self, name: bytes) -> Lane:
+        lane = Lane(name, self._acked.get(name, 0), self._on_want)
+        lane.listen(self._note_ack)
+        if self._unindexed:
+            lane.is_behind = True
+            lane.next_seq = max(self._unindexed[0].scanned.seq, lane.acked + 1)
+        self.lanes[name] = lane
+        return lane
+
+    def _note_ack(self, lane: Lane) -> None:
+        self._acked[lane.name] = lane.acked
+        self._on_ack()
+
+    def _current(self, name: SegmentName) -> LiveSegment:
+        """The segment that is appended to. A new one says where the one before ends."""
+        if self._segments and self._segments[-1].name == name:
+            return self._segments[-1]
+        if self._segments and self._segments[-1].end_seq is None:
+            self._segments[-1].end_seq = name.base
+        segment = LiveSegment(name, HEADER_BYTES, None)
+        self._segments.append(segment)
+        return segment
+
+    def _locate(self, lane: Lane) -> tuple[LiveSegment, Spot] | None:
+        """Where to read on for a lane; None: it has caught up."""
+        first = max(0, bisect_right(self._segments, lane.next_seq, key=_base) - 1)
+        for segment in islice(self._segments, first, None):
+            spot = segment.find(lane.name, lane.next_seq)
+            if spot is None and not segment.indexed:
+                spot = segment.scanned
+            if spot is not None:
+                lane.next_seq = max(lane.next_seq, spot.seq)
+                return segment, spot
+        lane.catch_up()
+        return None
+
+    def _job(self, segment: LiveSegment, spot: Spot, until_seq: int, *, is_urgent: bool) -> Job:
+        end_seq = self._head if segment.end_seq is None else segment.end_seq
+        stretch = Stretch(
+            segment.name.marker, spot.offset, spot.seq, end_seq, segment.extent, self._largest
+        )
+        return Job(segment.name, stretch, until_seq, is_urgent)
+
+    def _take_in(self, segment: LiveSegment, start: Spot, chunk: Chunk) -> None:
+        if not segment.indexed and start == segment.scanned:
+            self._index(segment, chunk)
+        room = self._room()
+        covered = {
+            lane.name: lane
+            for lane in self.lanes.values()
+            if lane.is_behind and lane.is_active and start.seq <= lane.next_seq < chunk.next_seq
+        }
+        for record in chunk.records:
+            lane = covered.get(record.lane)
+            if lane is None or record.seq < lane.next_seq:
+                continue
+            if not lane.offer(record, room):
+                lane.fall_behind(record)
+                del covered[record.lane]
+        for lane in covered.values():
+            lane.next_seq = chunk.next_seq
+            lane.behind_ms = None
+            if chunk.next_seq >= self._head:
+                lane.catch_up()
+
+    def _index(self, segment: LiveSegment, chunk: Chunk) -> None:
+        """Enter what was read for the first time."""
+        for record, offset in zip(chunk.records, chunk.offsets, strict=True):
+            if record.seq <= self._acked.get(record.lane, 0):
+                continue
+            segment.note(record.seq, record.lane, offset)
+            lane = self.lanes.get(record.lane)
+            if lane is None:
+                lane = self._new_lane(record.lane)
+                lane.fall_behind(record)
+            lane.pending += 1
+        segment.scanned = Spot(chunk.next_offset, chunk.next_seq)
+        if chunk.at_end:
+            segment.indexed = True
+            self._unindexed.popleft()
+
+    def _is_delivered(self, segment: LiveSegment) -> bool:
+        if segment.end_seq is None or not segment.indexed:
+            return False
+        self._blocker = self._undelivered_lane(segment)
+        return self._blocker is None
+
+    def _undelivered_lane(self, segment: LiveSegment) -> bytes | None:
+        """A lane with undelivered records in the segment. Looks first at the one found last."""
+        if self._blocker in segment.lanes and self._is_behind(self._blocker, segment):
+            return self._blocker
+        return next((lane for lane in segment.lanes if self._is_behind(lane, segment)), None)
+
+    def _is_behind(self, name: bytes | None, segment: LiveSegment) -> bool:
+        if name is None:
+            return False
+        first = self.lanes[name].first_outstanding()
+        return first is not None and first <= segment.lanes[name].last_seq
+
+
+def _base(segment: LiveSegment) -> int:
+    return segment.name.base
+
+
+def read(files: Files, directory: Path, job: Job) -> list[Chunk]:
+    """Do a job. A segment that is gone reads as one hole. Raises `OSError`."""
+    stretch = job.stretch
+    try:
+        file = files.open(directory / job.segment.file_name(), Access.READ)
+    except FileNotFoundError:
+        return [_nothing(stretch)]
+    chunks = []
+    try:
+        while True:
+            chunk = scan(file, stretch)
+            chunks.append(chunk)
+            if chunk.at_end or chunk.next_seq > job.until_seq:
+                return chunks
+            stretch = replace(stretch, offset=chunk.next_offset, seq=chunk.next_seq)
+    finally:
+        file.close()
+
+
+def _nothing(stretch: Stretch) -> Chunk:
+    end_seq = stretch.seq if stretch.end_seq is None else stretch.end_seq
+    hole = Damage(stretch.offset, 0, stretch.seq, end_seq - stretch.seq)
+    return Chunk(damage=hole, next_offset=stretch.extent, next_seq=end_seq, at_end=True)

@@ -1,0 +1,96 @@
+"""Entries, records, and the frame that holds one record on the disk (see FORMAT)."""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+from typing import NamedTuple
+from zlib import crc32
+
+VERSION = 1
+LANE_BYTES = 255
+"""Greatest length of a lane's name: its length is one byte."""
+
+_HEAD = struct.Struct("<II")  # marker, CRC
+_REST = struct.Struct("<IQBBQ")  # length, sequence number, version, lane length, appended_ms
+_WHOLE = struct.Struct("<IIIQBBQ")
+OVERHEAD = _WHOLE.size
+"""Bytes that a frame adds to lane and body."""
+_BEFORE_LENGTH = _HEAD.size + 4 + 8
+_LENGTH_AT_LEAST = OVERHEAD - _BEFORE_LENGTH
+
+
+class Durability(Enum):
+    """When an append returns."""
+
+    DURABLE = "durable"
+    """Once a power cut cannot lose it."""
+    RELAXED = "relaxed"
+    """Once a killed process cannot lose it; a power cut can, for `relaxed_sync_ms`."""
+
+
+class Entry(NamedTuple):
+    """What a caller wants kept. Lanes are opaque names; order is kept within each."""
+
+    lane: bytes
+    body: bytes
+
+
+class Record(NamedTuple):
+    """An entry that has its place."""
+
+    seq: int
+    lane: bytes
+    body: bytes
+    appended_ms: int
+    """Wall clock, epoch milliseconds."""
+
+
+class Found(NamedTuple):
+    """A whole and undamaged frame."""
+
+    record: Record
+    size: int
+
+
+class Incomplete(NamedTuple):
+    """What may be a frame, but goes on behind the data: it needs `size` bytes in all."""
+
+    size: int
+
+
+def frame_bytes(entry: Entry) -> int:
+    """The size of an entry's frame."""
+    return OVERHEAD + len(entry.lane) + len(entry.body)
+
+
+def encode(record: Record, marker: int) -> bytes:
+    """The record's frame in a segment with this marker."""
+    lane = record.lane
+    length = _LENGTH_AT_LEAST + len(lane) + len(record.body)
+    rest = _REST.pack(length, record.seq, VERSION, len(lane), record.appended_ms)
+    rest += lane + record.body
+    return _HEAD.pack(marker, crc32(rest, marker)) + rest
+
+
+def decode(data: bytes, at: int, marker: int, largest: int) -> Found | Incomplete | None:
+    """Read the frame at an offset. None: there is none, or a damaged one.
+
+    `largest` bounds a frame, so that a damaged length cannot ask for the world.
+    """
+    if at + OVERHEAD > len(data):
+        return Incomplete(OVERHEAD)
+    mark, crc, length, seq, version, lane_bytes, appended_ms = _WHOLE.unpack_from(data, at)
+    if mark != marker or length < _LENGTH_AT_LEAST + lane_bytes:
+        return None
+    size = _BEFORE_LENGTH + length
+    if size > largest:
+        return None
+    end = at + size
+    if end > len(data):
+        return Incomplete(size)
+    if crc32(memoryview(data)[at + _HEAD.size : end], marker) != crc or version != VERSION:
+        return None
+    lane_at = at + OVERHEAD
+    body_at = lane_at + lane_bytes
+    return Found(Record(seq, data[lane_at:body_at], data[body_at:end], appended_ms), size)

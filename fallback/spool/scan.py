@@ -1,0 +1,144 @@
+"""Reads frames out of a segment, steps over damage, and counts what is lost."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fallback.spool.io import File
+from fallback.spool.record import OVERHEAD, Found, Incomplete, Record, decode
+
+_MARKER = struct.Struct("<I")
+_WINDOW = 256 * 1024
+
+
+class Damage(NamedTuple):
+    """A stretch of a segment without a readable frame."""
+
+    at: int
+    """Offset in the file."""
+    size: int
+    """Bytes up to the last one that is not zero; 0 where nothing was ever written."""
+    first_seq: int
+    lost: int
+    """Sequence numbers from `first_seq` on that are not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What to read: frames from `offset` on, in which `seq` is expected next."""
+
+    marker: int
+    offset: int
+    seq: int
+    end_seq: int | None
+    """The sequence number behind the segment's last; None while nobody knows."""
+    extent: int
+    """Offset behind the last byte that may hold a frame."""
+    largest: int
+    """Greatest size of a frame."""
+    limit: int = _WINDOW
+    """Stop behind about so many bytes."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What was read. Damage ends a chunk, so that at most one stands in it, as its last."""
+
+    records: list[Record] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    damage: Damage | None = None
+    next_offset: int = 0
+    next_seq: int = 0
+    at_end: bool = False
+    """No frame of this segment follows."""
+
+
+def scan(file: File, stretch: Stretch) -> Chunk:
+    """Read the next frames of a segment. Raises `OSError`."""
+    chunk = Chunk(next_offset=stretch.offset, next_seq=stretch.seq)
+    base = stretch.offset
+    data = file.read_at(base, min(stretch.limit, stretch.extent - base))
+    while chunk.next_seq != stretch.end_seq:
+        at = chunk.next_offset - base
+        frame = decode(data, at, stretch.marker, stretch.largest)
+        if isinstance(frame, Incomplete) and chunk.next_offset + frame.size <= stretch.extent:
+            if chunk.records:
+                return chunk
+            base = chunk.next_offset
+            data = file.read_at(base, frame.size)
+            if len(data) < frame.size:  # the file is shorter than it was said to be
+                _skip(file, stretch, chunk)
+                return chunk
+            continue
+        if not isinstance(frame, Found) or not _is_next(frame.record, stretch, chunk):
+            _skip(file, stretch, chunk)
+            return chunk
+        chunk.records.append(frame.record)
+        chunk.offsets.append(chunk.next_offset)
+        chunk.next_offset += frame.size
+        chunk.next_seq = frame.record.seq + 1
+    chunk.at_end = True
+    return chunk
+
+
+def _is_next(record: Record, stretch: Stretch, chunk: Chunk) -> bool:
+    return record.seq == chunk.next_seq and (
+        stretch.end_seq is None or record.seq < stretch.end_seq
+    )
+
+
+def _skip(file: File, stretch: Stretch, chunk: Chunk) -> None:
+    """Go to the next valid frame, or to the end, and say what lies between."""
+    start = chunk.next_offset
+    found = _resync(file, stretch, start, chunk.next_seq)
+    end, seq = (stretch.extent, stretch.end_seq) if found is None else found
+    size = _last_nonzero(file, start, end) - start
+    lost = 0 if seq is None else seq - chunk.next_seq
+    if size or lost:
+        chunk.damage = Damage(start, size, chunk.next_seq, lost)
+    chunk.at_end = found is None
+    chunk.next_offset = end
+    chunk.next_seq += lost
+
+
+def _resync(file: File, stretch: Stretch, start: int, seq: int) -> tuple[int, int] | None:
+    """Offset and sequence number of the next valid frame at or behind `start`."""
+    mark = _MARKER.pack(stretch.marker)
+    base = start
+    while base + OVERHEAD <= stretch.extent:
+        data = file.read_at(base, min(_WINDOW, stretch.extent - base))
+        at = data.find(mark)
+        while at >= 0:
+            record = _frame_at(file, stretch, base + at)
+            if record is not None and record.seq >= seq:
+                behind = stretch.end_seq is not None and record.seq >= stretch.end_seq
+                return None if behind else (base + at, record.seq)
+            at = data.find(mark, at + 1)
+        if len(data) < _WINDOW:
+            return None
+        base += len(data) - _MARKER.size + 1
+    return None
+
+
+def _frame_at(file: File, stretch: Stretch, offset: int) -> Record | None:
+    size = OVERHEAD
+    while offset + size <= stretch.extent:
+        frame = decode(file.read_at(offset, size), 0, stretch.marker, stretch.largest)
+        if not isinstance(frame, Incomplete):
+            return None if frame is None else frame.record
+        if frame.size <= size:
+            return None
+        size = frame.size
+    return None
+
+
+def _last_nonzero(file: File, start: int, end: int) -> int:
+    """Offset behind the last byte in [start, end) that is not zero; `start` if there is none."""
+    last = start
+    for at in range(start, end, _WINDOW):
+        data = file.read_at(at, min(_WINDOW, end - at)).rstrip(b"\0")
+        if data:
+            last = at + len(data)
+    return last

@@ -1,0 +1,294 @@
+"""The spool as its users see it: append on one side, lanes on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from fallback.clock import Monotonic, Wall, monotonic_s, wall_s
+from fallback.errors import (
+    AppendTimedOut,
+    EntryTooLarge,
+    SpoolClosed,
+    SpoolFailed,
+    SpoolFull,
+    TooManyLanes,
+)
+from fallback.observer import tell
+from fallback.spool.committer import Committer, Turn
+from fallback.spool.config import SpoolConfig
+from fallback.spool.facts import SpoolObserver, SpoolState, SpoolStats
+from fallback.spool.feeder import Feeder
+from fallback.spool.io import Files, RealFiles
+from fallback.spool.lane import Lane
+from fallback.spool.opening import Ground, prepare_ground
+from fallback.spool.pending import Submission
+from fallback.spool.reader import Reader
+from fallback.spool.record import LANE_BYTES, Durability, Entry, frame_bytes
+from fallback.spool.segment import HEADER_BYTES
+from fallback.spool.writer import Stamped
+
+_log = structlog.get_logger(__name__)
+
+
+class Spool:
+    """A durable log in one directory. Made by `Spool.open`; belongs to one event loop."""
+
+    def __init__(
+        self,
+        directory: Path,
+        config: SpoolConfig,
+        ground: Ground,
+        *,
+        files: Files,
+        observers: Sequence[SpoolObserver],
+        now_s: Monotonic,
+        now_ms: Callable[[], int],
+        with_intake: bool,
+    ) -> None:
+        self.directory = directory
+        self.config = config
+        self._ground = ground
+        self._observers = tuple(observers)
+        self._now_ms = now_ms
+        self._with_intake = with_intake
+        self._loop = asyncio.get_running_loop()
+        self._feeder = Feeder(directory, config, ground, files=files, on_damage=self._tell_damage)
+        self._reader: Reader = self._feeder.reader
+        self._writer = ground.writer
+        self._committer = Committer(
+            ground.writer, config, ground.ledger, post=self._post, now_s=now_s
+        )
+        self._state = SpoolState.HEALTHY
+        self._is_closed = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        directory: Path,
+        config: SpoolConfig | None = None,
+        *,
+        files: Files | None = None,
+        observers: Sequence[SpoolObserver] = (),
+        now_s: Monotonic = monotonic_s,
+        now_wall_s: Wall = wall_s,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        with_intake: bool = True,
+    ) -> AsyncIterator[Spool]:
+        """Open the spool in a directory, made when missing; closes it at the end of the block.
+
+        Without intake it only hands out what is there: for the spool of a dead process. Raises
+        `SpoolLocked`, `SpoolFailed`.
+        """
+        config = config or SpoolConfig()
+        files = files or RealFiles()
+
+        def now_ms() -> int:
+            return int(now_wall_s() * 1000)
+
+        def prepare() -> Ground:
+            return prepare_ground(
+                files, directory, config, now_ms=now_ms, random=random, with_intake=with_intake
+            )
+
+        ground = await asyncio.to_thread(prepare)
+        spool = cls(
+            directory,
+            config,
+            ground,
+            files=files,
+            observers=observers,
+            now_s=now_s,
+            now_ms=now_ms,
+            with_intake=with_intake,
+        )
+        spool._start()
+        try:
+            yield spool
+        finally:
+            await spool._close()
+
+    async def append(
+        self, entries: Sequence[Entry], *, durability: Durability, timeout_s: float
+    ) -> range:
+        """Keep entries; returns their sequence numbers, neighbours, in the order given.
+
+        A full spool makes it wait for room. Raises `SpoolFull`, `AppendTimedOut`,
+        `SpoolFailed`, `SpoolClosed`, `EntryTooLarge`, `TooManyLanes`. A caller who is cancelled
+        does not know whether the entries were kept.
+        """
+        submission = self._submission(entries, durability)
+        if not self._committer.submit(submission):
+            raise self._full(in_memory=not self._committer.is_full)
+        expiry = self._loop.call_later(timeout_s, self._expire, submission, timeout_s)
+        try:
+            first = await submission.answer
+        except asyncio.CancelledError:
+            self._committer.withdraw(submission)
+            raise
+        finally:
+            expiry.cancel()
+        return range(first, first + len(entries))
+
+    async def lanes(self) -> AsyncIterator[Lane]:
+        """Every lane once, in the order they turn up; goes on until the spool is closed."""
+        async for lane in self._feeder.lanes():
+            yield lane
+
+    @property
+    def state(self) -> SpoolState:
+        """How well it is now."""
+        if self._is_closed:
+            return SpoolState.CLOSED
+        if self._writer.has_failed:
+            return SpoolState.FAILED
+        if not self._with_intake:
+            return SpoolState.HEALTHY
+        if self._committer.is_full:
+            return SpoolState.FULL
+        percent = self._committer.space.percent
+        if percent >= self.config.shed_percent:
+            return SpoolState.SHEDDING
+        return SpoolState.FILLING if percent >= self.config.warn_percent else SpoolState.HEALTHY
+
+    @property
+    def is_drained(self) -> bool:
+        """Everything was delivered."""
+        return self._reader.is_drained
+
+    def stats(self) -> SpoolStats:
+        """The figures now."""
+        space = self._committer.space
+        feeder, recovered = self._feeder, self._ground.recovered
+        oldest_ms = feeder.oldest_ms()
+        return SpoolStats(
+            state=self.state,
+            records=feeder.pending_records(),
+            lanes=len(self._reader.lanes),
+            bytes=space.used,
+            quota_bytes=space.quota,
+            free_bytes=space.free,
+            percent=space.percent,
+            oldest_age_ms=None if oldest_ms is None else max(0, self._now_ms() - oldest_ms),
+            unsynced_records=self._writer.unsynced,
+            corrupt_records=feeder.corrupt_records + recovered.lost_records,
+            corrupt_bytes=feeder.corrupt_bytes + recovered.corrupt_bytes,
+            holes=feeder.holes + (recovered.lost_records > 0),
+            torn_bytes=recovered.torn_bytes,
+            sync_errors=self._writer.sync_errors,
+            cursor_errors=self._committer.cursor_errors,
+            read_errors=feeder.read_errors,
+            commits=self._committer.commits,
+        )
+
+    def _submission(self, entries: Sequence[Entry], durability: Durability) -> Submission:
+        """Check everything that needs no disk."""
+        if self._is_closed or not self._with_intake:
+            raise SpoolClosed("the spool takes no entries")
+        if self._writer.has_failed:
+            raise SpoolFailed("the disk failed")
+        is_durable = durability is Durability.DURABLE
+        if not is_durable and self._committer.space.percent >= self.config.shed_percent:
+            raise self._full()
+        if not entries:
+            raise ValueError("no entries")
+        size = sum(self._checked_size(entry) for entry in entries)
+        if size > self.config.segment_bytes - HEADER_BYTES:
+            raise EntryTooLarge(size, self.config.segment_bytes - HEADER_BYTES)
+        now_ms = self._now_ms()
+        stamped = [Stamped(entry, now_ms) for entry in entries]
+        return Submission(stamped, size, self._loop.create_future(), is_durable=is_durable)
+
+    def _checked_size(self, entry: Entry) -> int:
+        if len(entry.body) > self.config.entry_bytes:
+            raise EntryTooLarge(len(entry.body), self.config.entry_bytes)
+        if len(entry.lane) > LANE_BYTES:
+            raise EntryTooLarge(len(entry.lane), LANE_BYTES)
+        lanes = self._reader.lanes
+        if entry.lane not in lanes and len(lanes) >= self.config.lanes:
+            raise TooManyLanes(self.config.lanes)
+        return frame_bytes(entry)
+
+    def _full(self, *, in_memory: bool = False) -> SpoolFull:
+        percent = self._committer.space.percent
+        return SpoolFull(self.config.retry_after_s, percent=percent, in_memory=in_memory)
+
+    def _expire(self, submission: Submission, timeout_s: float) -> None:
+        if submission.answer.done():
+            return
+        if not self._committer.withdraw(submission):
+            submission.answer.set_exception(AppendTimedOut(timeout_s, may_be_stored=True))
+        elif self._committer.is_full:
+            submission.answer.set_exception(self._full())
+        else:
+            submission.answer.set_exception(AppendTimedOut(timeout_s, may_be_stored=False))
+
+    def _post(self, turn: Turn) -> None:
+        """Hand a turn to the event loop. Called on the writer thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._take_in, turn)
+        except RuntimeError:
+            _log.warning("the event loop ended before the spool")
+
+    def _take_in(self, turn: Turn) -> None:
+        for placed in turn.placed:
+            self._reader.place(placed)
+        for answer in turn.answers:
+            future = answer.submission.answer
+            if future.done():
+                continue
+            if answer.error is None:
+                future.set_result(answer.first_seq)
+            else:
+                future.set_exception(answer.error)
+        self._feeder.wake()
+        self._tell_commit(turn)
+        self._tell_state()
+
+    def _tell_commit(self, turn: Turn) -> None:
+        for duration_s in turn.durations_s:
+            records = [r for placed in turn.placed for r in placed.records[placed.fresh :]]
+            size = sum(len(record.body) for record in records)
+            for observer in self._observers:
+                tell(observer.on_commit, len(records), size, duration_s)
+
+    def _tell_state(self) -> None:
+        old, new = self._state, self.state
+        if old is new:
+            return
+        self._state = new
+        _log.warning("spool state changed", old=old.value, new=new.value)
+        for observer in self._observers:
+            tell(observer.on_state_change, old, new)
+
+    def _tell_damage(self, damage: object) -> None:
+        for observer in self._observers:
+            tell(observer.on_damage, damage)
+
+    def _start(self) -> None:
+        self._committer.start(with_intake=self._with_intake)
+        self._feeder.start(self._committer.save)
+
+    async def _close(self) -> None:
+        """Refuse new entries, commit those that wait, write the cursor, end the threads."""
+        self._is_closed = True
+        await self._feeder.stop()
+        self._committer.save(self._feeder.cursor())
+        self._committer.stop()
+        with ThreadPoolExecutor(1, "spool-closer") as closer:
+            ended = await self._loop.run_in_executor(
+                closer, self._committer.join, self.config.close_timeout_s
+            )
+        if not ended:
+            # The lock stays: a write may still be under way.
+            _log.error("spool not closed: the disk does not answer")
+            return
+        self._tell_state()
+        self._ground.close()
