@@ -16,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from pricing.api.openapi import document
 from pricing.metrics import Metrics, ProcessorMetrics
 from pricing.settings import PREFIX, Settings
 
@@ -29,6 +30,7 @@ def pages() -> dict[Path, str]:
     return {
         operations / "configuration.md": configuration(),
         operations / "metrics.md": metrics(),
+        DOCS / "openapi.json": document(),
     }
 
 

@@ -7,16 +7,17 @@ from prometheus_client import exposition
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 import pricing
 from pricing.api.events import add_events
 from pricing.api.health import add_health
 from pricing.api.middleware import BodyLimit, RequestEdge
-from pricing.api.operations import Api
+from pricing.api.operations import Api, add_page
 from pricing.api.parts import ApiConfig, ApiParts
 from pricing.api.prices import add_prices
 from pricing.api.problems import KINDS, Problem, on_http_exception, on_problem
+from pricing.api.reference_page import POLICY, reference_page
 from pricing.api.zones import add_zones
 from pricing.drain import Drain
 
@@ -62,6 +63,7 @@ def create_app(parts: ApiParts) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_tags=_TAGS,
         servers=[{"url": "/"}],
+        docs_url=None,
         redoc_url=None,
         # An address is what is documented; a redirect would hide a client's mistake.
         redirect_slashes=False,
@@ -71,7 +73,7 @@ def create_app(parts: ApiParts) -> FastAPI:
     add_zones(app, parts)
     add_events(app, parts)
     add_health(app, parts)
-    _add_metrics(app, parts)
+    _add_pages(app, parts)
     # The one added last stands outermost.
     app.add_middleware(BodyLimit, max_body_bytes=parts.config.max_body_bytes)
     if parts.config.cors_origins:
@@ -86,12 +88,17 @@ def create_app(parts: ApiParts) -> FastAPI:
     return app
 
 
-def _add_metrics(app: FastAPI, parts: ApiParts) -> None:
+def _add_pages(app: FastAPI, parts: ApiParts) -> None:
     async def metrics(request: Request) -> Response:
         encode, media_type = exposition.choose_encoder(request.headers.get("accept", ""))
         return Response(encode(parts.metrics.registry), headers={"Content-Type": media_type})
 
-    app.add_route("/metrics", metrics, include_in_schema=False)
+    async def docs(_request: Request) -> Response:
+        headers = {"Content-Security-Policy": POLICY}
+        return HTMLResponse(reference_page(app.openapi()), headers=headers)
+
+    add_page(app, "/metrics", metrics)
+    add_page(app, "/docs", docs)
 
 
 def _problem_list() -> str:

@@ -226,7 +226,8 @@ def _operation(
         description=(
             f"One event, or an array of up to {MAX_BATCH}: taken whole or refused whole. "
             "An accepted event is durable; it carries an id by which a repeat can be dropped. "
-            "With an `Idempotency-Key`, the same key and body returns the same ids for a day."
+            "With an `Idempotency-Key`, the same key and body returns the same ids: for up to a "
+            "day, at the same process."
         ),
         answer=TakenEvents,
         example={"data": [{"id": "01936b0e-6d3c-7cc2-8a5f-3d2c1b0a9f8e", "status": "sent"}]},

@@ -102,6 +102,7 @@ class _Exchange:
             log(
                 "request answered",
                 method=self.method,
+                path=self.scope["path"],
                 route=route,
                 status=status,
                 duration_ms=round(duration_s * 1000, 2),

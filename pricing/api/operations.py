@@ -118,7 +118,7 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
         tags=[operation.tag],
         summary=operation.summary,
         description=operation.description,
-        response_description=operation.summary,
+        response_description=(operation.answer.__doc__ or operation.summary).splitlines()[0],
         status_code=operation.status,
         response_model=operation.answer,
         responses={
@@ -128,6 +128,18 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
         },
         openapi_extra=extra or None,
         include_in_schema=operation.is_documented,
+        route_class_override=_DirectRoute,
+    )
+
+
+def add_page(app: FastAPI, path: str, endpoint: Endpoint) -> None:
+    """Serve something for people or machines that is no part of the documented API."""
+    app.router.add_api_route(
+        path,
+        endpoint,
+        methods=["GET"],
+        include_in_schema=False,
+        response_model=None,
         route_class_override=_DirectRoute,
     )
 

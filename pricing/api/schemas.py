@@ -159,6 +159,8 @@ class UnknownZone(_Output):
 
 
 class PriceAnswers(_Output):
+    """Prices in the order asked, with an error in the place of an unknown zone."""
+
     data: list[PriceAnswer | UnknownZone] = Field(description="In the order asked.")
     mode: Literal["normal", "degraded", "emergency"]
 
@@ -183,10 +185,14 @@ class ZoneOut(_Output):
 
 
 class ZoneAnswer(_Output):
+    """One zone of the catalogue."""
+
     data: ZoneOut
 
 
 class ZoneAnswers(_Output):
+    """A page of zones."""
+
     data: list[ZoneOut]
     next: str | None = Field(description="Cursor of the next page; null on the last one.")
 
@@ -199,6 +205,8 @@ class TakenEvent(_Output):
 
 
 class TakenEvents(_Output):
+    """Every event of the request is durable, and has an id."""
+
     data: list[TakenEvent] = Field(description="In the order given.")
 
 
@@ -234,10 +242,14 @@ class Health(_Output):
 
 
 class Live(_Output):
+    """The process turns."""
+
     status: Literal["live"]
 
 
 class Ready(_Output):
+    """Requests may come."""
+
     status: Literal["ready"]
     reasons: list[str] = Field(description="Empty: nothing speaks against readiness.")
 

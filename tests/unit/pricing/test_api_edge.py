@@ -146,6 +146,8 @@ async def test_metrics_are_served_without_a_zone_in_them():
     assert response.headers["content-type"].startswith("text/plain")
     assert 'answer_source_total{source="default"} 1.0' in response.text
     assert "equilibrium_build_info" in response.text
+    count = "http_request_duration_seconds_count"
+    assert world.metric(count, route="/metrics", method="GET", status="200") == 1
     assert "z1" not in response.text
 
 
@@ -160,6 +162,7 @@ async def test_access_log_has_one_line_a_request_and_keeps_probes_quiet():
         "event": "request answered",
         "log_level": "info",
         "method": "GET",
+        "path": PRICE,
         "route": "/api/v1/zones/{zone_id}/price",
         "status": 200,
         "request_id": "r-1",

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from pricing.api import health as health_endpoints
 from pricing.api import prices, schemas, zones
 from pricing.api.openapi import document
 from pricing.api.problems import KINDS
+from pricing.api.reference_page import reference_page
 from tests.support.api import World
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
@@ -23,11 +27,28 @@ def test_committed_document_is_the_codes():
     assert COMMITTED.read_text() == document(), "run `make docs-generated`"
 
 
-async def test_app_serves_the_document_and_a_page_of_it():
+async def test_app_serves_the_document():
     async with World().client() as client:
         served = await client.get("/openapi.json")
-        assert served.json() == json.loads(COMMITTED.read_text())
-        assert (await client.get("/docs")).status_code == 200
+    assert served.json() == json.loads(COMMITTED.read_text())
+
+
+async def test_page_of_the_document_tells_all_of_it_from_this_host_alone():
+    async with World().client() as client:
+        page = await client.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert all(f'id="{operation["operationId"]}"' in page.text for _, _, operation in OPERATIONS)
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in page.headers["content-security-policy"]
+    assert "<script" not in page.text
+    assert "//" not in "".join(re.findall(r'(?:href|src)="([^"]*)"', page.text))
+
+
+def test_links_of_the_page_lead_to_its_parts():
+    page = reference_page(json.loads(COMMITTED.read_text()))
+    targets = set(re.findall(r'href="#([^"]*)"', page))
+    assert targets <= set(re.findall(r'id="([^"]*)"', page))
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
