@@ -7,6 +7,7 @@ usually is not, and opening it is not ours to do; root's defaults lie in /var in
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -196,8 +197,9 @@ class DirectoryLock:
                 f"{self._directory} is in use by another running stack (process {holder}): "
                 "end that one, or choose another --data-dir"
             ) from error
-        os.truncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk; the lock holds without our number
+            os.truncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
 
     def release(self) -> None:

@@ -18,7 +18,7 @@ from pricing.embedded.directories import (
 )
 from pricing.embedded.ports import LOOPBACK
 from pricing.embedded.process import Program, spawn
-from pricing.embedded.server import Server
+from pricing.embedded.server import Server, remedy
 from pricing.embedded.wheels import postgres_programs
 from pricing.errors import StartupError
 
@@ -85,7 +85,8 @@ class Postgres(Server):
         if not ended or process.exit_code:
             said = process.last_words() if ended else f"not done in {_INITDB_WITHIN_S:g} s"
             raise StartupError(
-                f"{self.title} cannot make its data in {self.directory}: {said} (log: {self.log})"
+                f"{self.title} cannot make its data in {self.directory}: "
+                f"{said}{remedy(said)} (log: {self.log})"
             )
         fresh.rename(self._data)
 

@@ -114,9 +114,8 @@ class Server(ABC):
                 f"{self.title} cannot start: another program took its port "
                 f"{' or '.join(map(str, ports))}: end that program and start again"
             )
-        raise StartupError(
-            f"{self.title} cannot start: {last_words or 'it ended at once'} (log: {self.log})"
-        )
+        said = last_words or "it ended at once"
+        raise StartupError(f"{self.title} cannot start: {said}{remedy(said)} (log: {self.log})")
 
     async def stop(self) -> None:
         """End it cleanly, in bounded time; nothing happens when it does not run."""
@@ -166,6 +165,13 @@ class Server(ABC):
     @abstractmethod
     async def _answers(self, ports: list[int]) -> bool:
         """Whether it does its work now. Raises `StartupError` where waiting is in vain."""
+
+
+def remedy(said: str) -> str:
+    """What a person can do about a server's last words; empty where they say it themselves."""
+    if "no space left" in said.lower():
+        return ": make room on that disk, or choose another --data-dir"
+    return ""
 
 
 async def is_listening(port: int) -> bool:

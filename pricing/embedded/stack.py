@@ -11,7 +11,7 @@ from typing import Literal, Self, get_args
 from pricing.embedded.apache_kafka import ApacheKafka
 from pricing.embedded.directories import DirectoryLock, default_data_dir, make_directory
 from pricing.embedded.postgres import Postgres
-from pricing.embedded.server import Server
+from pricing.embedded.server import Server, remedy
 from pricing.embedded.tansu import Tansu
 from pricing.embedded.valkey import Valkey
 from pricing.errors import StartupError
@@ -87,7 +87,7 @@ class EmbeddedStack:
         except BaseException as error:
             await self._stop()
             if isinstance(error, ExceptionGroup):
-                raise _first_cause(error) from error
+                raise self._first_cause(error) from error
             raise
         return self
 
@@ -111,8 +111,13 @@ class EmbeddedStack:
             if isinstance(result, BaseException):
                 raise result
 
-
-def _first_cause(group: ExceptionGroup[Exception]) -> Exception:
-    """The error worth telling: one that a person can act on, where there is one."""
-    causes: list[Exception] = [e for e in group.exceptions if isinstance(e, StartupError)]
-    return (causes or list(group.exceptions))[0]
+    def _first_cause(self, group: ExceptionGroup[Exception]) -> Exception:
+        """The error worth telling: one that a person can act on, where there is one."""
+        for error in group.exceptions:
+            if isinstance(error, StartupError):
+                return error
+        for error in group.exceptions:
+            if isinstance(error, OSError):
+                where = error.filename or self.data_dir
+                return StartupError(f"{where}: {error.strerror}{remedy(str(error))}")
+        return group.exceptions[0]
