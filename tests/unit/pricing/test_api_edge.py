@@ -8,6 +8,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from pricing.api.middleware import BodyLimit, RequestEdge
 from pricing.app import ApiConfig
 from tests.support.api import World
 from tests.support.zone_states import zone_state
@@ -193,3 +194,55 @@ async def test_pages_of_other_origins_may_call_only_where_allowed():
 def test_config_out_of_range_names_the_value(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ApiConfig(**wrong)
+
+
+async def call(app, path, messages):
+    """The messages that an ASGI app sends for a POST whose body comes as `messages`."""
+    sent = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    await app(scope, receive, send)
+    return sent
+
+
+async def test_client_who_goes_away_is_counted_apart_and_is_no_fault():
+    world = World()
+    with capture_logs() as logs:
+        sent = await call(world.app, "/api/v1/prices", [{"type": "http.disconnect"}])
+    assert sent == []
+    assert "error" not in {line["log_level"] for line in logs}
+    count = "http_request_duration_seconds_count"
+    assert world.metric(count, route="/api/v1/prices", method="POST", status="499") == 1
+
+
+async def test_answer_that_breaks_after_it_began_is_cut_short():
+    async def breaks(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    edge = RequestEdge(breaks, World().parts)
+    with capture_logs(), pytest.raises(ZeroDivisionError):
+        await call(edge, "/", [])
+
+
+async def test_edge_lets_other_than_http_pass():
+    seen = []
+
+    async def app(scope, _receive, _send):
+        seen.append(scope["type"])
+
+    for edge in (RequestEdge(app, World().parts), BodyLimit(app, LIMIT)):
+        await edge({"type": "lifespan"}, None, None)
+    assert seen == ["lifespan", "lifespan"]

@@ -89,3 +89,11 @@ async def test_required_dependency_must_be_known_to_be_healthy():
     assert (await get(world, "/health/ready")).status_code == 200
     world.health.failed("database", DOWN)
     assert (await get(world, "/health/ready")).json()["reasons"] == ["database is degraded"]
+
+
+async def test_process_without_zones_is_unhealthy_and_not_ready():
+    world = World(zones=[])
+    response = await get(world, "/health")
+    assert (response.status_code, response.json()["status"]) == (503, "unhealthy")
+    assert response.headers["retry-after"]
+    assert (await get(world, "/health/ready")).json()["reasons"] == ["no zones"]
