@@ -45,6 +45,7 @@ class Meter:
             events_per_s=events_per_s,
             prices_per_s=prices_per_s,
             by_source=dict(counts.by_source),
+            oldest_s=max((answer["age_ms"] for answer in answers), default=0) / 1000,
             unanswered=counts.unanswered,
             accepted=self._feed.counts.accepted,
             missing=self._ledger.missing,

@@ -14,6 +14,8 @@ from pricing.simulator.build import MAX_COPIES, MAX_REPLAY_SPEED, MAX_SCALE, MAX
 
 Target = Literal["redis", "database", "kafka"]
 _FAULT: Final = re.compile(r"([a-z]+)@([0-9]+(?:\.[0-9]+)?)", re.ASCII)
+_RUSH: Final = time(18)
+_NOW: Final = "now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,11 @@ class DemoOptions:
     day: str | None = None
     """With `trips`: the day to begin on, YYYY-MM-DD; None: the first."""
     at: str | None = None
-    """The city's time of day at the start, HH:MM; None: the present one."""
+    """The city's time of day at the start: HH:MM, or `now` for the present one.
+
+    None is the evening rush for the living city, since a demo at three in the morning shows a
+    city asleep; with `trips` it is the present one.
+    """
     open_loop: bool = False
     """Riders and drivers take no notice of prices, so the seed alone decides what they do."""
 
@@ -93,13 +99,15 @@ class DemoOptions:
 
     @property
     def time_of_day(self) -> time | None:
-        """`at` as a time."""
+        """`at` as a time; None: the present one."""
         if self.at is None:
+            return _RUSH if self.trips is None else None
+        if self.at == _NOW:
             return None
         try:
             return time.fromisoformat(self.at)
         except ValueError:
-            raise ValueError(f"at={self.at!r} is not a time of day like 18:30") from None
+            raise ValueError(f"at={self.at!r} is neither now nor a time like 18:30") from None
 
 
 def _fault(text: str) -> Fault:

@@ -127,6 +127,7 @@ class Demo:
         zone_ids = [zone.zone_id for zone in catalogue.zones]
         reader = PriceReader(client, zone_ids, monotonic=self._monotonic)
         cities = make_cities(self._options, catalogue, trips, self._now_ms())
+        self._screen.say(f"the city's clock shows {cities.time}")
         if cities.replay is not None and cities.replay.skipped:
             self._screen.say(f"{cities.replay.skipped} trips start in unknown zones: left out")
         tail = TopicTail(kafka_config(house.settings), ledger)
@@ -197,10 +198,10 @@ class Demo:
 
     async def _show(self, life: _Life) -> None:
         while True:
+            await asyncio.sleep(_SHOW_EVERY_S)
             note = "; ".join(filter(None, (life.faults.note, life.cities.note)))
             view = life.meter.view(self._monotonic(), city_time=life.cities.time, note=note)
             self._screen.show(view)
-            await asyncio.sleep(_SHOW_EVERY_S)
 
     async def _settle(self, life: _Life, within_s: float) -> None:
         """Let what is under way arrive: in the service, and then in Kafka."""

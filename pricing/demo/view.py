@@ -53,6 +53,8 @@ class View:
     prices_per_s: float
     by_source: Mapping[str, int]
     """Answers since the start."""
+    oldest_s: float
+    """Age of the oldest price among the newest answers."""
     unanswered: int
     accepted: int
     missing: int
@@ -114,6 +116,7 @@ def line(view: View) -> str:
         f"{view.events_per_s:.0f} events/s",
         f"{view.prices_per_s:.0f} prices/s",
         sources(view.by_source),
+        f"ages up to {view.oldest_s:.1f} s",
         f"surge in {view.surged} of {view.zones} zones",
         f"busiest: {top or 'none yet'}",
         *([view.note] if view.note else []),
@@ -136,9 +139,10 @@ def clock(seconds: float) -> str:
 def _footer(view: View) -> list[str]:
     rates = f"{view.events_per_s:.0f} events/s in   {view.prices_per_s:.0f} prices/s out"
     answers = f"answers: {sources(view.by_source)}   unanswered {view.unanswered}"
+    ages = f"ages up to {view.oldest_s:.1f} s"
     lines = [
         f"{rates}   surge in {view.surged} of {view.zones} zones",
-        f"{answers}   slowest {view.slowest_ms:.0f} ms",
+        f"{answers}   slowest {view.slowest_ms:.0f} ms   {ages}",
         f"events: {view.accepted} acknowledged, {view.missing} of them not yet in Kafka",
     ]
     return [*lines, view.note] if view.note else lines

@@ -15,7 +15,7 @@ def test_options_by_default_are_a_living_city_on_port_8000():
     assert (options.port, options.kafka, options.trips, options.scale) == (8000, "tansu", None, 1)
     assert options.parsed_faults == ()
     assert options.first_day is None
-    assert options.time_of_day is None
+    assert options.time_of_day == time(18)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_options_by_default_are_a_living_city_on_port_8000():
         ({"faults": ("mysql@3",)}, "fault='mysql@3'"),
         ({"faults": ("redis@-3",)}, "fault='redis@-3'"),
         ({"day": "2019-03-01"}, "day='2019-03-01' needs trips"),
-        ({"at": "half past"}, "at='half past' is not a time of day"),
+        ({"at": "half past"}, "at='half past' is neither now nor a time"),
         ({"trips": Path("nowhere.csv")}, "trips='nowhere.csv' is not a file"),
     ],
 )
@@ -68,6 +68,13 @@ def test_options_with_trips_allow_many_copies_and_high_speed(tmp_path: Path):
     options = DemoOptions(trips=trips, scale=400.0, speed=100.0, day="2019-03-02", at="18:30")
     assert options.first_day == date(2019, 3, 2)
     assert options.time_of_day == time(18, 30)
+
+
+def test_options_at_now_mean_the_present_hour(tmp_path: Path):
+    trips = tmp_path / "trips.csv"
+    trips.touch()
+    assert DemoOptions(at="now").time_of_day is None
+    assert DemoOptions(trips=trips).time_of_day is None
 
 
 def test_faults_are_in_order_of_time():

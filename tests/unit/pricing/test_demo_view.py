@@ -40,6 +40,7 @@ VIEW = View(
     events_per_s=112.4,
     prices_per_s=260.0,
     by_source={"redis": 15_000, "stale_cache": 520},
+    oldest_s=31.04,
     unanswered=0,
     accepted=9_811,
     missing=2,
@@ -55,7 +56,8 @@ mode degraded   city Wed 18:04   running 1:05
  Midtown Center                  30       31   x1.00    9.00 USD   stale_cache   31.0 s
 
 112 events/s in   260 prices/s out   surge in 14 of 260 zones
-answers: redis 15000 database 0 stale_cache 520 default 0   unanswered 0   slowest 212 ms
+answers: redis 15000 database 0 stale_cache 520 default 0   unanswered 0   slowest 212 ms   ages up
+to 31.0 s
 events: 9811 acknowledged, 2 of them not yet in Kafka
 redis was killed on purpose, back in 12 s
 """
@@ -97,6 +99,7 @@ def test_line_text():
     assert line(VIEW) == (
         "1:05 degraded | 112 events/s | 260 prices/s"
         " | redis 15000 database 0 stale_cache 520 default 0"
+        " | ages up to 31.0 s"
         " | surge in 14 of 260 zones"
         " | busiest: Times Sq/Theatre District x1.35 13.50 USD (41/12),"
         " Midtown Center x1.00 9.00 USD (30/31)"
