@@ -24,8 +24,12 @@ from pathlib import Path
 from pricing.embedded.process import Program, spawn
 
 async def main():
-    program = Program(name="sleeper", argv=("/bin/sleep", "600"), directory=Path(sys.argv[1]))
+    script = "echo ready; exec sleep 600"
+    argv = ("/bin/sh", "-c", script)
+    program = Program(name="sleeper", argv=argv, directory=Path(sys.argv[1]))
     process = await spawn(program, watch_by_pipe=sys.argv[2] == "pipe")
+    while "ready" not in program.log.read_text():
+        await asyncio.sleep(0.01)
     print(process.pid, flush=True)
     await asyncio.sleep(600)
 
