@@ -17,9 +17,9 @@ INVARIANTS
 1.  A `durable` append that returned is not lost: not by a killed process, not by a power cut. A
     `relaxed` one is not lost by a killed process; a power cut loses at most `relaxed_sync_ms` of
     them. When a `durable` append returned, so is everything that was appended before it.
-2.  Sequence numbers are dense, start at 1, grow in the order of commits, and are never used
-    twice. A number without a record is a lost record: losses are counted, never guessed. Only a
-    tail that was relaxed, or was never acknowledged, can vanish uncounted.
+2.  Sequence numbers are dense, start at 1, and grow in the order of commits. One that the disk or
+    the cursor knows is never given out again. A number without a record is a lost record: losses
+    are counted, never guessed. Only a tail that nobody was promised can vanish uncounted.
 3.  The entries of one append are neighbours in one segment. A crash before the answer may keep
     some of them.
 4.  Within a lane, records are handed out in the order of their numbers, each at least once. It
@@ -71,10 +71,10 @@ of this segment, its bytes are copied to `corrupt/`, the sequence numbers that a
 counted. Behind the last valid frame of the last segment, bytes are a torn tail and cut off; they
 count as lost only where the cursor knows that they were synced. A missing segment is a hole.
 
-The files: `record.py` (frame), `segment.py`, `scan.py` (reading, damage), `cursor.py`, `io.py` (port
-to the disk), `quota.py`, `spare.py`, `writer.py` (everything that writes), `committer.py` (its
-thread), `recovery.py` and `opening.py` (start), `index.py`, `lane.py`, `reader.py` (what is read
-for whom), `feeder.py` (its task), `spool.py` (the face).
+The files: `record.py` (frame), `segment.py`, `scan.py` (reading, damage), `cursor.py`, `io.py`
+(port to the disk), `quota.py`, `spare.py`, `writer.py` (everything that writes), `committer.py`
+(its thread), `recovery.py` and `opening.py` (start), `index.py`, `lane.py`, `reader.py` (what is
+read for whom), `feeder.py` (its task), `spool.py` (the face).
 """
 
 from fallback.spool.config import SpoolConfig

@@ -25,6 +25,8 @@ from fallback.spool.writer import Placed, Writer
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 0.5
+_LOOK_S = 0.5
+"""A spool that is filling looks this often whether others made room on the volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,8 @@ class Turn:
 
     placed: list[Placed] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
-    durations_s: list[float] = field(default_factory=list)
-    """Of its commits."""
-
-    def __bool__(self) -> bool:
-        return bool(self.placed or self.answers)
+    commit_s: float | None = None
+    """How long its commit took; None: there was none."""
 
 
 class Committer:
@@ -78,7 +77,7 @@ class Committer:
         self._due = _Due()
         self._taken: list[Submission] = []
         self._stopping = threading.Event()
-        self._was_full = False
+        self._told = (False, False, False)
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self.is_blocked = False
         """The oldest waiting append fits nowhere."""
@@ -176,7 +175,7 @@ class Committer:
             answers.append(Answer(submission, seq))
             seq += len(submission.entries)
         self._taken = []
-        self._post(Turn(self._writer.take_placed(), answers, [took_s]))
+        self._post(Turn(self._writer.take_placed(), answers, took_s))
 
     def _refuse(self, submissions: Sequence[Submission], error: SpoolError) -> None:
         self._taken = []
@@ -191,15 +190,20 @@ class Committer:
             self._refuse(self._pending.take(), error)
         try:
             self._keep_cursor(now_s)
-            ready = self._writer.room + self._writer.spare.ready_bytes
-            self.space = self._ledger.space(ready)
+            spare_bytes = self._ledger.size(self._writer.spare.path)
+            self.space = self._ledger.space(self._writer.room + spare_bytes)
+            self._due.look_s = now_s + _LOOK_S if self._is_tight() else None
         except OSError as error:
             self.cursor_errors += 1
             self._due.cursor_s = now_s + _RETRY_S
             _log.warning("spool housekeeping failed", error=repr(error))
-        if self.is_full != self._was_full:
-            self._was_full = self.is_full
+        told = (self.is_full, self._is_tight(), self.space.percent >= self._config.shed_percent)
+        if told != self._told:
+            self._told = told
             self._post(Turn())
+
+    def _is_tight(self) -> bool:
+        return self.space.percent >= self._config.warn_percent
 
     def _sync_relaxed(self, now_s: float) -> None:
         if not self._writer.unsynced:
@@ -258,7 +262,9 @@ class _Due:
 
     sync_s: float | None = None
     cursor_s: float | None = None
+    look_s: float | None = None
 
     def wait_s(self, now_s: float) -> float | None:
-        moments = [moment for moment in (self.sync_s, self.cursor_s) if moment is not None]
+        all_moments = (self.sync_s, self.cursor_s, self.look_s)
+        moments = [moment for moment in all_moments if moment is not None]
         return max(0.0, min(moments) - now_s) if moments else None

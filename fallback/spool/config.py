@@ -41,7 +41,11 @@ class SpoolConfig:
     lanes: int = 1_000
     """Greatest number of lanes."""
     lookahead_bytes: int = 16 * MIB
-    """Records read ahead for the lanes together; each lane may hold at least 64 KiB."""
+    """What is read ahead for all lanes together, shared evenly."""
+    lane_lookahead_bytes: int = 64 * 1024
+    """Each lane may hold this much, however many there are."""
+    read_bytes: int = 256 * 1024
+    """Size of one read from a segment. The index tells places half of it apart."""
     quarantine_bytes: int = 16 * MIB
     """Greatest total of damaged spans that are kept; further ones are only counted."""
     retry_after_s: float = 1.0
@@ -65,6 +69,8 @@ class SpoolConfig:
             "entry_bytes",
             "lanes",
             "lookahead_bytes",
+            "lane_lookahead_bytes",
+            "read_bytes",
             "retry_after_s",
             "close_timeout_s",
         )

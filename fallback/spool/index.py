@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from fallback.spool.segment import HEADER_BYTES, SegmentName
 
-BLOCK_BYTES = 128 * 1024
-
 
 class Spot(NamedTuple):
     """A frame's start, and the sequence number expected there."""
@@ -38,6 +36,7 @@ class LiveSegment:
 
     __slots__ = (
         "_block",
+        "_block_bytes",
         "_block_offsets",
         "_block_seqs",
         "counted",
@@ -49,8 +48,11 @@ class LiveSegment:
         "scanned",
     )
 
-    def __init__(self, name: SegmentName, extent: int, end_seq: int | None) -> None:
+    def __init__(
+        self, name: SegmentName, extent: int, end_seq: int | None, block_bytes: int
+    ) -> None:
         self.name = name
+        self._block_bytes = block_bytes
         self.extent = extent
         """Offset behind the last byte that may hold a frame."""
         self.end_seq = end_seq
@@ -68,7 +70,7 @@ class LiveSegment:
 
     def note(self, seq: int, lane: bytes, offset: int) -> None:
         """Enter a record; in the order of the file."""
-        block = offset // BLOCK_BYTES
+        block = offset // self._block_bytes
         if block != self._block:
             self._block = block
             self._block_seqs.append(seq)

@@ -83,7 +83,7 @@ def _recover(
     ledger = Ledger(files, directory, config)
     cursor_file = CursorFile(files, directory)
     quarantine = Quarantine(files, directory, config.quarantine_bytes, ledger)
-    recovered = recover(files, directory, config, cursor_file.recovered, quarantine)
+    recovered = recover(files, directory, cursor_file.recovered, quarantine)
     for segment in recovered.segments:
         ledger.set(directory / segment.name.file_name(), segment.size)
     writer = Writer(

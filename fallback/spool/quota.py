@@ -80,6 +80,10 @@ class Ledger:
             and self._files.free_bytes(self._directory) - size >= self._floor
         )
 
+    def size(self, path: Path) -> int:
+        """The size entered for a file; 0 if none is."""
+        return self._sizes.get(path, 0)
+
     def space(self, ready: int) -> Space:
         """The view now; `ready` bytes of the files are not yet used by records."""
         free = self._files.free_bytes(self._directory)

@@ -22,12 +22,10 @@ from fallback.spool.cursor import Cursor
 from fallback.spool.index import LiveSegment, Spot
 from fallback.spool.io import Access, Files
 from fallback.spool.lane import Lane
-from fallback.spool.recovery import Recovered, largest_frame
+from fallback.spool.recovery import Recovered
 from fallback.spool.scan import Chunk, Damage, Stretch, scan
 from fallback.spool.segment import HEADER_BYTES, SegmentName
 from fallback.spool.writer import Placed
-
-_LANE_ROOM_AT_LEAST = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,10 @@ class Reader:
         on_ack: Callable[[], None],
     ) -> None:
         self._config = config
-        self._largest = largest_frame(config)
+        self._block_bytes = max(1, config.read_bytes // 2)
         self._segments = [
-            LiveSegment(found.name, found.extent, found.end_seq) for found in recovered.segments
+            LiveSegment(found.name, found.extent, found.end_seq, self._block_bytes)
+            for found in recovered.segments
         ]
         self._unindexed = deque(self._segments)
         self._acked = dict(recovered.cursor.acked)
@@ -156,7 +155,8 @@ class Reader:
             lane.close()
 
     def _room(self) -> int:
-        return max(_LANE_ROOM_AT_LEAST, self._config.lookahead_bytes // max(1, len(self.lanes)))
+        share = self._config.lookahead_bytes // max(1, len(self.lanes))
+        return max(self._config.lane_lookahead_bytes, share)
 
     def _new_lane(self, name: bytes) -> Lane:
         lane = Lane(name, self._acked.get(name, 0), self._on_want)
@@ -177,7 +177,7 @@ class Reader:
             return self._segments[-1]
         if self._segments and self._segments[-1].end_seq is None:
             self._segments[-1].end_seq = name.base
-        segment = LiveSegment(name, HEADER_BYTES, None)
+        segment = LiveSegment(name, HEADER_BYTES, None, self._block_bytes)
         self._segments.append(segment)
         return segment
 
@@ -197,7 +197,12 @@ class Reader:
     def _job(self, segment: LiveSegment, spot: Spot, until_seq: int, *, is_urgent: bool) -> Job:
         end_seq = self._head if segment.end_seq is None else segment.end_seq
         stretch = Stretch(
-            segment.name.marker, spot.offset, spot.seq, end_seq, segment.extent, self._largest
+            segment.name.marker,
+            spot.offset,
+            spot.seq,
+            end_seq,
+            segment.extent,
+            self._config.read_bytes,
         )
         return Job(segment.name, stretch, until_seq, is_urgent)
 

@@ -73,19 +73,14 @@ def encode(record: Record, marker: int) -> bytes:
     return _HEAD.pack(marker, crc32(rest, marker)) + rest
 
 
-def decode(data: bytes, at: int, marker: int, largest: int) -> Found | Incomplete | None:
-    """Read the frame at an offset. None: there is none, or a damaged one.
-
-    `largest` bounds a frame, so that a damaged length cannot ask for the world.
-    """
+def decode(data: bytes, at: int, marker: int) -> Found | Incomplete | None:
+    """Read the frame at an offset. None: there is none, or a damaged one."""
     if at + OVERHEAD > len(data):
         return Incomplete(OVERHEAD)
     mark, crc, length, seq, version, lane_bytes, appended_ms = _WHOLE.unpack_from(data, at)
     if mark != marker or length < _LENGTH_AT_LEAST + lane_bytes:
         return None
     size = _BEFORE_LENGTH + length
-    if size > largest:
-        return None
     end = at + size
     if end > len(data):
         return Incomplete(size)

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import structlog
 
-from fallback.spool.config import SpoolConfig
 from fallback.spool.cursor import Cursor
 from fallback.spool.io import Access, Files
 from fallback.spool.quarantine import Quarantine
-from fallback.spool.record import LANE_BYTES, OVERHEAD, Entry, frame_bytes
+from fallback.spool.record import Entry, frame_bytes
 from fallback.spool.scan import Damage, Stretch, scan
 from fallback.spool.segment import HEADER_BYTES, SegmentName
 from fallback.spool.spare import FILE_NAME as SPARE_NAME
 
+_READ_BYTES = 1 << 20
 _log = structlog.get_logger(__name__)
 
 
@@ -60,11 +60,6 @@ class _Tail:
     torn: Damage | None
 
 
-def largest_frame(config: SpoolConfig) -> int:
-    """No frame is longer. A limit that was once higher still holds: segments bound it too."""
-    return max(config.entry_bytes + LANE_BYTES + OVERHEAD, config.segment_bytes)
-
-
 def segment_names(files: Files, directory: Path) -> list[SegmentName]:
     """The segments of a directory, in order."""
     names = (SegmentName.parse(name) for name in files.names(directory))
@@ -74,7 +69,6 @@ def segment_names(files: Files, directory: Path) -> list[SegmentName]:
 def recover(
     files: Files,
     directory: Path,
-    config: SpoolConfig,
     known: Cursor | None,
     quarantine: Quarantine,
 ) -> Recovered:
@@ -92,7 +86,7 @@ def recover(
         next_seq = cursor.highest() + 1
         lost = max(0, cursor.synced_seq - cursor.low_water)
         return Recovered((), cursor, next_seq, next_number, lost_records=lost)
-    tail = _read_tail(files, directory / names[-1].file_name(), names[-1], config)
+    tail = _read_tail(files, directory / names[-1].file_name(), names[-1])
     next_seq = max(tail.end_seq, cursor.highest() + 1)
     promised = max(0, cursor.synced_seq + 1 - tail.end_seq)
     missing = max(0, names[0].base - cursor.low_water - 1)
@@ -108,7 +102,7 @@ def recover(
     return _drop_delivered(files, directory, found)
 
 
-def _read_tail(files: Files, path: Path, name: SegmentName, config: SpoolConfig) -> _Tail:
+def _read_tail(files: Files, path: Path, name: SegmentName) -> _Tail:
     size = files.size(path)
     seq, offset = name.base, HEADER_BYTES
     file = files.open(path, Access.WRITE)
@@ -116,7 +110,7 @@ def _read_tail(files: Files, path: Path, name: SegmentName, config: SpoolConfig)
         # A killed process leaves writes in the page cache that it never synced.
         file.sync()
         while True:
-            stretch = Stretch(name.marker, offset, seq, None, size, largest_frame(config))
+            stretch = Stretch(name.marker, offset, seq, None, size, _READ_BYTES)
             chunk = scan(file, stretch)
             if chunk.at_end:
                 break

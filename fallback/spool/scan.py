@@ -36,9 +36,7 @@ class Stretch:
     """The sequence number behind the segment's last; None while nobody knows."""
     extent: int
     """Offset behind the last byte that may hold a frame."""
-    largest: int
-    """Greatest size of a frame."""
-    limit: int = _WINDOW
+    limit: int
     """Stop behind about so many bytes."""
 
 
@@ -62,7 +60,7 @@ def scan(file: File, stretch: Stretch) -> Chunk:
     data = file.read_at(base, min(stretch.limit, stretch.extent - base))
     while chunk.next_seq != stretch.end_seq:
         at = chunk.next_offset - base
-        frame = decode(data, at, stretch.marker, stretch.largest)
+        frame = decode(data, at, stretch.marker)
         if isinstance(frame, Incomplete) and chunk.next_offset + frame.size <= stretch.extent:
             if chunk.records:
                 return chunk
@@ -125,7 +123,7 @@ def _resync(file: File, stretch: Stretch, start: int, seq: int) -> tuple[int, in
 def _frame_at(file: File, stretch: Stretch, offset: int) -> Record | None:
     size = OVERHEAD
     while offset + size <= stretch.extent:
-        frame = decode(file.read_at(offset, size), 0, stretch.marker, stretch.largest)
+        frame = decode(file.read_at(offset, size), 0, stretch.marker)
         if not isinstance(frame, Incomplete):
             return None if frame is None else frame.record
         if frame.size <= size:

@@ -132,7 +132,7 @@ class Preparer:
             try:
                 is_ready = self._spare.prepare()
             except OSError as error:
-                _log.error("cannot prepare a segment", error=repr(error))
+                _log.warning("cannot prepare a segment", error=repr(error))
                 is_ready = False
             self.is_refused = not is_ready
             if not is_ready or not was_ready:

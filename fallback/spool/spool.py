@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -98,7 +97,13 @@ class Spool:
                 files, directory, config, now_ms=now_ms, random=random, with_intake=with_intake
             )
 
-        ground = await asyncio.to_thread(prepare)
+        preparing = asyncio.ensure_future(asyncio.to_thread(prepare))
+        try:
+            ground = await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            # The thread goes on; what it locks must not stay locked.
+            preparing.add_done_callback(_close_unwanted)
+            raise
         spool = cls(
             directory,
             config,
@@ -253,18 +258,20 @@ class Spool:
         self._tell_state()
 
     def _tell_commit(self, turn: Turn) -> None:
-        for duration_s in turn.durations_s:
-            records = [r for placed in turn.placed for r in placed.records[placed.fresh :]]
-            size = sum(len(record.body) for record in records)
-            for observer in self._observers:
-                tell(observer.on_commit, len(records), size, duration_s)
+        if turn.commit_s is None or not self._observers:
+            return
+        records = [r for placed in turn.placed for r in placed.records[placed.fresh :]]
+        size = sum(len(record.body) for record in records)
+        for observer in self._observers:
+            tell(observer.on_commit, len(records), size, turn.commit_s)
 
     def _tell_state(self) -> None:
         old, new = self._state, self.state
         if old is new:
             return
         self._state = new
-        _log.warning("spool state changed", old=old.value, new=new.value)
+        if new is not SpoolState.CLOSED:
+            _log.warning("spool state changed", old=old.value, new=new.value)
         for observer in self._observers:
             tell(observer.on_state_change, old, new)
 
@@ -282,13 +289,16 @@ class Spool:
         await self._feeder.stop()
         self._committer.save(self._feeder.cursor())
         self._committer.stop()
-        with ThreadPoolExecutor(1, "spool-closer") as closer:
-            ended = await self._loop.run_in_executor(
-                closer, self._committer.join, self.config.close_timeout_s
-            )
-        if not ended:
+        if not await asyncio.to_thread(self._committer.join, self.config.close_timeout_s):
             # The lock stays: a write may still be under way.
             _log.error("spool not closed: the disk does not answer")
             return
         self._tell_state()
         self._ground.close()
+
+
+def _close_unwanted(preparing: asyncio.Future[Ground]) -> None:
+    if not preparing.cancelled() and preparing.exception() is None:
+        ground = preparing.result()
+        ground.writer.close()
+        ground.close()
