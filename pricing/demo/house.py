@@ -16,14 +16,22 @@ import httpx2
 from pricing.demo.children import Child, Command, Say, child_environment
 from pricing.demo.options import DemoOptions
 from pricing.embedded import EmbeddedStack, StackConfig, Tansu
+from pricing.embedded.directories import write_private
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
 from pricing.logs import configure_logs
 from pricing.settings import PREFIX, Settings, load_settings
 
+SETTINGS_FILE: Final = "settings.env"
+"""What the children run with, for whoever wants to join in from another terminal."""
+
 _MIGRATE_WITHIN_S: Final = 60.0
 _HEALTHY_WITHIN_S: Final = 30.0
 _ASK_EVERY_S: Final = 0.1
+_TANSU_PARTITIONS: Final = "4"
+"""As many as the embedded broker gives a topic that it makes by itself. After it was killed it
+has no topics, and the first client that names one makes it, before anybody can do it right.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +75,10 @@ async def open_house(
         if isinstance(stack.kafka, Tansu):
             say("events are kept in memory only: they are gone when this ends")
         environment = _environment(stack, options.port)
+        write_private(
+            stack.data_dir / SETTINGS_FILE,
+            "".join(f"{name}={value}\n" for name, value in environment.items()),
+        )
 
         def child(command: Command) -> Child:
             state_dir = str(stack.data_dir / command.name / "state")
@@ -110,8 +122,10 @@ def _own(name: str) -> Command:
 
 
 def _environment(stack: EmbeddedStack, port: int) -> dict[str, str]:
+    partitions = {f"{PREFIX}KAFKA_PARTITIONS": _TANSU_PARTITIONS}
     return {
         **stack.environment(),
+        **(partitions if isinstance(stack.kafka, Tansu) else {}),
         f"{PREFIX}HTTP_HOST": LOOPBACK,
         f"{PREFIX}HTTP_PORT": str(port),
         f"{PREFIX}AUTH": "open",
