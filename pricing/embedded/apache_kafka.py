@@ -24,7 +24,7 @@ from pricing.embedded.directories import (
     make_server_directory,
     write_private,
 )
-from pricing.embedded.kafka_home import KafkaHome, Progress, filling, kafka_home
+from pricing.embedded.kafka_home import KafkaHome, Progress, escaped, filling, kafka_home
 from pricing.embedded.ports import LOOPBACK
 from pricing.embedded.process import Program
 from pricing.embedded.server import Server, is_listening
@@ -194,4 +194,4 @@ def server_properties(directory: Path, ports: list[int], advertised_port: int | 
         "num.io.threads": "2",
         **dict.fromkeys(one_each, "1"),
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
+    return "".join(f"{name}={escaped(value)}\n" for name, value in settings.items())

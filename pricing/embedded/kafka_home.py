@@ -12,6 +12,7 @@ Everything appears by rename, so what is there is whole, and two processes may b
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -144,7 +145,7 @@ async def _format(java: Path, libs: Path, template: Path) -> None:
     settings.write_text(
         "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:1\n"
         "controller.listener.names=CONTROLLER\nlisteners=PLAINTEXT://127.0.0.1:2,"
-        f"CONTROLLER://127.0.0.1:1\nlog.dirs={fresh}\n"
+        f"CONTROLLER://127.0.0.1:1\nlog.dirs={escaped(fresh)}\n"
     )
     home = KafkaHome(java=java, libs=libs, template=template)
     identity = ("format", "-t", "RXF1aWxpYnJpdW1TdGF0ZQ", "-c", settings)
@@ -159,6 +160,11 @@ async def _format(java: Path, libs: Path, template: Path) -> None:
     )
     open_to_others(fresh)
     fresh.rename(template)
+
+
+def escaped(value: object) -> str:
+    """A value as Java's properties files want it: ASCII, with JSON's escapes."""
+    return json.dumps(str(value))[1:-1]
 
 
 def _fresh(place: Path) -> Path:

@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from pricing.errors import StartupError
 POLL_S = 0.01
 _LOG_LIMIT_BYTES = 1 << 20
 _LINE_LIMIT = 300
+_THROWN = re.compile(r"(Caused by: )?[\w.$]+(Exception|Error): .")
 _CAUSES = ("address already in use", "no space left", "quota exceeded")
 _LOCK_WAIT_S = 5.0
 _KILL_WAIT_S = 5.0
@@ -238,8 +240,9 @@ def telling_line(log: str) -> str:
     def with_any(*words: str) -> list[str]:
         return [line for line in lines if any(word in line.lower() for word in words)]
 
-    # Postgres also logs early clients as FATAL, so of these the last one tells.
-    last = with_any(*_CAUSES) or with_any("fatal")
+    # Postgres also logs early clients as FATAL, and Java ends with the deepest cause.
+    thrown = [line for line in lines if _THROWN.match(line)]
+    last = with_any(*_CAUSES) or with_any("fatal:") or thrown
     if last:
         return last[-1]
     first = with_any("error") or with_any("cannot", "exception")

@@ -84,7 +84,7 @@ class EmbeddedStack:
             async with asyncio.TaskGroup() as starts:
                 for server in self.servers:
                     starts.create_task(self._start(server))
-        except BaseException as error:
+        except BaseException as error:  # a cancelled start must leave nothing running either
             await self._stop()
             if isinstance(error, ExceptionGroup):
                 raise self._first_cause(error) from error

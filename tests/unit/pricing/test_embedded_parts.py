@@ -49,6 +49,13 @@ def test_unknown_broker_is_refused_before_anything_starts(tmp_path):
             "FATAL: database files are incompatible",
         ),
         (
+            (
+                "ERROR Exiting due to fatal exception\njava.lang.RuntimeException: a\n\tat x\n"
+                "Caused by: java.io.IOException: Directory is locked\n\tat y"
+            ),
+            "Caused by: java.io.IOException: Directory is locked",
+        ),
+        (
             "[ERROR] Could not transfer artifact\n[ERROR] Re-run Maven with -X",
             "[ERROR] Could not transfer artifact",
         ),
@@ -102,6 +109,12 @@ def test_proxied_listener_advertises_the_proxy(tmp_path):
     assert "advertised.listeners=DIRECT://127.0.0.1:20001,PROXIED://127.0.0.1:20004" in lines
     assert "auto.create.topics.enable=false" in lines
     assert len({line.partition("=")[0] for line in lines}) == len(lines)
+
+
+def test_properties_are_ascii_whatever_the_directory(tmp_path):
+    text = server_properties(tmp_path / "é\\x", [20_001, 20_002, 20_003], None)
+    assert text.isascii()
+    assert "\\u00e9\\\\x" in text
 
 
 def test_classpath_has_a_fixed_order(tmp_path):
