@@ -40,7 +40,7 @@ class Faults:
         """Who is down on purpose, and for how long still."""
         now = asyncio.get_running_loop().time()
         return "; ".join(
-            f"{target} was killed on purpose, back in {max(0.0, at - now):.0f} s"
+            f"{target} is down on purpose, back in {max(0.0, at - now):.0f} s"
             for target, at in self._back_at.items()
         )
 
@@ -67,15 +67,27 @@ class Faults:
         loop = asyncio.get_running_loop()
         self._back_at[fault.target] = loop.time() + DOWN_S
         try:
-            await server.kill()
-            self._say(f"fault: {fault.target} killed; it comes back in {DOWN_S:.0f} s")
+            self._say(f"fault: {await self._break(server)}; it comes back in {DOWN_S:.0f} s")
             await asyncio.sleep(DOWN_S)
+            server.thaw()
             await self._start(server)
             self._say(f"fault over: {fault.target} is back")
         finally:
             del self._back_at[fault.target]
 
+    async def _break(self, server: Server) -> str:
+        """Take a server away; returns what was done to it."""
+        if isinstance(server, Tansu):
+            # Its log is in memory. A broker that comes back without one is not what happens
+            # to Kafka, and would say nothing about the service.
+            server.freeze()
+            return f"{server.title} is frozen and answers nobody (--kafka apache is killed)"
+        await server.kill()
+        return f"{server.title} was killed"
+
     async def _start(self, server: Server) -> None:
+        if server.pid is not None:
+            return
         await server.start()
         if isinstance(server, Tansu):
             self._on_log_lost()

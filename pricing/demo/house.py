@@ -78,6 +78,7 @@ async def open_house(
         write_private(
             stack.data_dir / SETTINGS_FILE,
             "".join(f"{name}={value}\n" for name, value in environment.items()),
+            for_server=False,
         )
 
         def child(command: Command) -> Child:
