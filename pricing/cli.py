@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from pricing import __version__
-from pricing.errors import PricingError
+from pricing.errors import CatalogueError, PolicyError, PricingError
 from pricing.settings import Settings, SettingsError
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def main() -> None:
         outcome = app(standalone_mode=False)
     except TyperException as error:  # every other exit of the parser is wrong usage
         _fail(f"{error.format_message()} (see --help)", 2)
-    except SettingsError as error:
+    except (SettingsError, CatalogueError, PolicyError) as error:
         _fail(str(error), 2)
     except PricingError as error:
         _fail(str(error), 1)

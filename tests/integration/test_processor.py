@@ -3,13 +3,11 @@
 import asyncio
 import random
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from pricing.model import Zone
 from pricing.zones import Catalogue
@@ -20,10 +18,10 @@ from streaming.producer import EventProducer
 from streaming.topics import ensure_topics, full_name
 from tests.support.grid_city import grid_zones
 from tests.support.processes import SHORT, SHORT_WINDOWS, environment, run_once, running
-from tests.support.surge_model import Beat, Request, counts_at, multiplier
+from tests.support.surge_model import counts_at, multiplier
+from tests.support.whole_log import INPUTS, records_by_city, whole_topics
 
 CITIES = ("ams", "ber", "cph", "dub", "hel", "lis", "mad", "nyc")
-TOPICS = ("ride-requests", "driver-status")
 FEED_S = 12.0
 
 pytestmark = pytest.mark.timeout(180)
@@ -72,7 +70,7 @@ async def feed(kafka_config, zones, for_s: float, seed: int) -> None:
     ends_at = time.monotonic() + for_s
     async with EventProducer(kafka_config, now=time.time) as producer:
         while time.monotonic() < ends_at:
-            for topic in TOPICS:
+            for topic in INPUTS:
                 events = [event(topic, chance, chance.choice(zones)) for _ in range(8)]
                 events += chance.sample(events, 2)
                 await producer.send(full_name(kafka_config, topic), events, timeout_s=10)
@@ -95,44 +93,6 @@ def event(topic, chance, zone):
         key=zone.city_id,
         data={**own, **shared},
     )
-
-
-async def log_of(kafka_config):
-    """Every record of the input topics, by city, in the words of the model."""
-    records = defaultdict(list)
-    for record in await whole_topics(kafka_config, TOPICS):
-        decoded = decode(record)
-        data, event = decoded.payload, decoded.event
-        shared = {
-            "event_id": event.id,
-            "zone_id": data.zone_id,
-            "occurred_ms": event.time_ms,
-            "arrived_ms": record.timestamp,
-        }
-        if record.topic.endswith("ride-requests"):
-            records[data.city_id].append(Request(request_id=data.request_id, **shared))
-        else:
-            beat = Beat(driver_id=data.driver_id, available=data.available, **shared)
-            records[data.city_id].append(beat)
-    return records
-
-
-async def whole_topics(kafka_config, topics):
-    """Every record that the topics hold now."""
-    # Without a group nothing is kept, so that reading starts where this says.
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka_config.bootstrap_servers, auto_offset_reset="earliest"
-    )
-    async with asyncio.timeout(60), consumer:
-        names = [full_name(kafka_config, topic) for topic in topics]
-        parts = [TopicPartition(n, p) for n in names for p in range(kafka_config.partitions)]
-        consumer.assign(parts)
-        ends = await consumer.end_offsets(parts)
-        found = []
-        while any([await consumer.position(part) < end for part, end in ends.items()]):
-            for batch in (await consumer.getmany(timeout_ms=200)).values():
-                found.extend(batch)
-        return found
 
 
 async def history(database_url):
@@ -199,7 +159,7 @@ async def test_states_are_the_definitions_through_a_kill(
         assert await second.stop() == 0, second.log
     rows, last_ticks = await history(database_url)
     compared = assert_equal_to_the_model(
-        rows, last_ticks, await log_of(kafka_config), zones, started_ms - 5_000
+        rows, last_ticks, await records_by_city(kafka_config), zones, started_ms - 5_000
     )
     assert compared > len(zones) * FEED_S / 2
 
@@ -220,7 +180,7 @@ async def test_partitions_move_between_two_processors_without_loss_or_double(
         assert await second.stop() == 0, second.log
     rows, last_ticks = await history(database_url)
     compared = assert_equal_to_the_model(
-        rows, last_ticks, await log_of(kafka_config), zones, started_ms - 5_000
+        rows, last_ticks, await records_by_city(kafka_config), zones, started_ms - 5_000
     )
     assert compared > len(zones) * FEED_S / 2
     assert_prices_agree(await whole_topics(kafka_config, ["zone-prices"]), rows)
@@ -241,8 +201,6 @@ def assert_prices_agree(published, rows):
 async def test_unreadable_records_are_dead_lettered_and_the_partition_goes_on(
     settings, own_directory, kafka_config, database_url, zones
 ):
-    from aiokafka import AIOKafkaProducer
-
     topic = full_name(kafka_config, "ride-requests")
     producer = AIOKafkaProducer(bootstrap_servers=kafka_config.bootstrap_servers)
     async with asyncio.timeout(30), producer:

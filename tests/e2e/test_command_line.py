@@ -1,0 +1,48 @@
+"""Exit codes and one-line errors of the command line, seen from outside."""
+
+import pytest
+
+from tests.support.processes import run_once
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "code", "words"),
+    [
+        (["--version"], {}, 0, "equilibrium 0."),
+        (["nonsense"], {}, 2, "nonsense"),
+        (["demo", "--kafka", "rabbit"], {}, 2, "rabbit"),
+        (["demo", "--speed", "0"], {}, 2, "speed"),
+        (["demo", "--trips", "nowhere.csv"], {}, 2, "nowhere.csv"),
+        (["api"], {"EQUILIBRIUM_HTTP_PORT": "70000"}, 2, "EQUILIBRIUM_HTTP_PORT='70000'"),
+        (["api"], {"EQUILIBRIUM_REDIS_URL": "http://u:geheim@h"}, 2, "EQUILIBRIUM_REDIS_URL"),
+        (["api"], {"EQUILIBRIUM_HTTP_HOST": "192.0.2.1"}, 2, "AUTH"),
+        (["processor"], {"EQUILIBRIUM_TICK_S": "0"}, 2, "EQUILIBRIUM_TICK_S='0'"),
+        (["check-config"], {"EQUILIBRIUM_ZONES_FILE": "nowhere.csv"}, 2, "nowhere.csv"),
+    ],
+)
+async def test_a_wrong_call_ends_with_its_code_and_one_line(
+    arguments, settings, code, words, tmp_path
+):
+    got, printed = await run_once(*arguments, settings=settings, directory=tmp_path)
+    assert (got, len(printed.splitlines())) == (code, 1), printed
+    assert words in printed
+    assert "geheim" not in printed
+
+
+async def test_check_config_shows_every_setting_and_masks_secrets(tmp_path):
+    settings = {"EQUILIBRIUM_DATABASE_URL": "postgresql://me:geheim@db/x", "EQUILIBRIUM_TYPO": "1"}
+    code, printed = await run_once("check-config", settings=settings, directory=tmp_path)
+    assert code == 0
+    assert "geheim" not in printed
+    assert "postgresql://me:********@db/x  (environment)" in printed
+    assert "EQUILIBRIUM_TYPO is not a setting" in printed
+    assert "EQUILIBRIUM_TICK_S" in printed
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "stack", "api", "processor", "migrate", "check-config"]
+)
+async def test_every_command_explains_itself_with_an_example(command, tmp_path):
+    code, printed = await run_once(command, "--help", settings={}, directory=tmp_path)
+    assert code == 0
+    assert "Example:" in printed
