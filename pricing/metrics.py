@@ -168,15 +168,15 @@ class ProcessorMetrics:
             ["written"],
             registry=registry,
         )
-        self._lanes = Gauge(
+        self._pending = Gauge(
             "output_pending_ticks",
             "City ticks that wait for an output.",
             ["output"],
             registry=registry,
         )
-        self._dropped = Counter(
-            "output_dropped_ticks_total",
-            "City ticks given up because an output was away for over an hour.",
+        self._dropped = Gauge(
+            "output_dropped_ticks",
+            "City ticks given up since the start, for an output that was away over an hour.",
             ["output"],
             registry=registry,
         )
@@ -200,10 +200,7 @@ class ProcessorMetrics:
         self._zones.labels("yes").inc(len(city.changed))
         self._zones.labels("no").inc(len(city.states) - len(city.changed))
 
-    def pending(self, output: str, ticks: int) -> None:
-        """Note how many city ticks wait for an output."""
-        self._lanes.labels(output).set(ticks)
-
-    def dropped(self, output: str) -> None:
-        """Count a city tick that an output never got."""
-        self._dropped.labels(output).inc()
+    def waits(self, output: str, *, pending: int, dropped_total: int) -> None:
+        """Note what waits for an output, and what was given up since the start."""
+        self._pending.labels(output).set(pending)
+        self._dropped.labels(output).set(dropped_total)

@@ -58,6 +58,11 @@ class Lane(ABC):
         """Return once nothing is pending; the caller sets the deadline."""
         await self._idle.wait()
 
+    @property
+    @abstractmethod
+    def pending(self) -> int:
+        """City ticks that are not written yet."""
+
     @abstractmethod
     def oldest_pending_ms(self, city_ids: Collection[str]) -> int | None:
         """The oldest tick of these cities that is not written yet; None: all are."""
@@ -85,6 +90,10 @@ class NewestLane(Lane):
         super().__init__(name, write)
         self._pending: dict[str, CityStates] = {}
 
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
     def oldest_pending_ms(self, city_ids: Collection[str]) -> int | None:
         return min(
             (self._pending[city].tick_ms for city in city_ids if city in self._pending),
@@ -110,16 +119,19 @@ class OrderedLane(Lane):
         self._pending: deque[CityStates] = deque()
         self._capacity = capacity
 
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
     def oldest_pending_ms(self, city_ids: Collection[str]) -> int | None:
         return next((entry.tick_ms for entry in self._pending if entry.city_id in city_ids), None)
 
     def _put(self, states: CityStates) -> None:
         if len(self._pending) >= self._capacity:
-            oldest = self._pending.popleft()
+            self._pending.popleft()
             if self.dropped_total == 0:
                 _log.error("output is away too long, oldest ticks are dropped", output=self.name)
             self.dropped_total += 1
-            del oldest
         self._pending.append(states)
 
     def _next(self) -> CityStates | None:

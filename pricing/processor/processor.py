@@ -223,6 +223,8 @@ class ZoneProcessor:
                 lane.offer(city)
             self._metrics.ticked(city, lag_ms=lag_ms)
         self.last_tick_ms = max(tick_ms, self.last_tick_ms or 0)
+        for lane in self._outputs.lanes:
+            self._metrics.waits(lane.name, pending=lane.pending, dropped_total=lane.dropped_total)
 
     async def _commit(self, number: int) -> None:
         """Commit the newest tick that every output acknowledged, if there is a newer one."""
