@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import stamina
 import structlog
-from streaming.dead_letter import DeadLetters
 
 from pricing.metrics import ProcessorMetrics
 from pricing.processor.slot import Slot
@@ -16,6 +15,7 @@ from pricing.surge.admission import Admission
 from pricing.zones import Catalogue, ZoneLocator
 from streaming.codec import decode
 from streaming.consumer import ConsumedRecord
+from streaming.dead_letter import DeadLetters
 from streaming.errors import InvalidMessage, StreamingError
 from streaming.events import DriverStatusV1, Event, RideRequestV1
 
