@@ -22,8 +22,7 @@ class Calendar(Generic[Entry]):
         self._ticks: list[int] = []
 
     def at(self, tick_ms: int) -> Entry:
-        """The entry of a tick, to be filled; of the next one where that tick is counted."""
-        tick_ms = max(tick_ms, self.next_ms)
+        """The entry of a tick, to be filled. One of a counted tick is due with the next."""
         entry = self._entries.get(tick_ms)
         if entry is None:
             entry = self._entries[tick_ms] = self._new()

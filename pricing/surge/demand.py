@@ -85,10 +85,6 @@ class DemandWindow:
                 self._forget(request_id, tick_ms)
         return dict(self._demand)
 
-    def __len__(self) -> int:
-        """Requests that are remembered."""
-        return len(self._runs)
-
     def _replace(self, request_id: str, held: Sequence[_Run], runs: tuple[_Run, ...]) -> None:
         self._runs[request_id] = runs
         self._schedule(held, -1)

@@ -64,10 +64,6 @@ class SupplyWindow:
         signal = self._signal(tick_ms)
         return self._scan(self._oldest_ms(tick_ms), signal), signal
 
-    def __len__(self) -> int:
-        """Drivers that are remembered."""
-        return len(self._newest)
-
     def _scan(self, oldest_ms: int, signal: Signal) -> dict[str, int]:
         """Count drivers by zone, and forget those whose newest heartbeat is too old for good."""
         supply: dict[str, int] = {}
