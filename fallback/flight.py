@@ -8,40 +8,70 @@ cancel: a caller who goes away leaves the others their answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from contextvars import Context
+from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-Fetch = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
+R = TypeVar("R")
 
 
-class BatchedFlight(Generic[K, V]):
+class Landed(NamedTuple, Generic[R]):
+    """What a lookup gets: the result of the whole fetch that its key was part of."""
+
+    result: R
+    is_joined: bool
+    """Somebody else had asked for the key already."""
+
+
+class BatchedFlight(Generic[K, R]):
     """Looks keys up through `fetch`, at most once at a time for each.
 
-    `fetch` must bound itself in time; its exception goes to every caller of the batch. A batch
-    holds at most `largest_batch` keys. `close` cancels what is under way.
+    `fetch` must bound itself in time and give one result for all of its keys; what it raises
+    goes to every caller. A fetch gets at most `largest_batch` keys, and runs in an empty
+    context: nothing of the caller that happened to be first (a deadline, a request id) holds
+    for the others. `close` cancels what is under way.
     """
 
-    def __init__(self, fetch: Fetch[K, V], *, largest_batch: int = 500) -> None:
+    def __init__(
+        self, fetch: Callable[[Sequence[K]], Awaitable[R]], *, largest_batch: int = 500
+    ) -> None:
+        if largest_batch < 1:
+            raise ValueError(f"largest_batch={largest_batch!r} is out of range")
         self._fetch = fetch
         self._largest_batch = largest_batch
-        self._next: dict[K, asyncio.Future[V | None]] = {}
-        self._under_way: dict[K, asyncio.Future[V | None]] = {}
+        self._boarding: _Batch[K, R] | None = None
+        self._batches: dict[K, _Batch[K, R]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.followers_total = 0
         """Lookups that joined one already asked for."""
+        self.fetches_total = 0
 
-    async def get(self, key: K) -> V | None:
-        """The value of a key; None where the fetch had none. Raises what the fetch raised."""
-        return await asyncio.shield(self._ask(key))
+    async def get(self, key: K) -> Landed[R]:
+        """The fetch that has this key. Raises what the fetch raised."""
+        known = self._batches.get(key)
+        if known is not None:
+            self.followers_total += 1
+            # Shielded: the first caller to go away would cancel the future for all.
+            return Landed(await asyncio.shield(known.answer), is_joined=True)
+        batch = self._board(key)
+        return Landed(await asyncio.shield(batch.answer), is_joined=False)
 
-    async def get_many(self, keys: Sequence[K]) -> dict[K, V]:
-        """The values of those keys that have one."""
-        asked = {key: self._ask(key) for key in keys}
-        values = await asyncio.gather(*(asyncio.shield(answer) for answer in asked.values()))
-        return {key: value for key, value in zip(asked, values, strict=True) if value is not None}
+    async def get_many(self, keys: Iterable[K]) -> list[Landed[R]]:
+        """The fetches that have these keys, each once, in no particular order."""
+        asked: dict[_Batch[K, R], bool] = {}
+        for key in keys:
+            known = self._batches.get(key)
+            if known is None:
+                asked.setdefault(self._board(key), False)
+            elif known not in asked:
+                # A repeat within these keys is no follower, nor is the second key of a batch.
+                self.followers_total += 1
+                asked[known] = True
+        return [
+            Landed(await asyncio.shield(batch.answer), is_joined)
+            for batch, is_joined in asked.items()
+        ]
 
     async def close(self) -> None:
         """Cancel fetches under way; their callers are cancelled."""
@@ -49,48 +79,46 @@ class BatchedFlight(Generic[K, V]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _ask(self, key: K) -> asyncio.Future[V | None]:
-        answer = self._under_way.get(key) or self._next.get(key)
-        if answer is not None:
-            self.followers_total += 1
-            return answer
+    def _board(self, key: K) -> _Batch[K, R]:
+        batch = self._boarding
+        if batch is None or len(batch.keys) >= self._largest_batch:
+            loop = asyncio.get_running_loop()
+            batch = self._boarding = _Batch(loop.create_future())
+            loop.call_soon(self._depart, batch)
+        batch.keys.append(key)
+        self._batches[key] = batch
+        return batch
+
+    def _depart(self, batch: _Batch[K, R]) -> None:
+        if self._boarding is batch:
+            self._boarding = None
+        self.fetches_total += 1
         loop = asyncio.get_running_loop()
-        if not self._next:
-            loop.call_soon(self._depart)
-        answer = loop.create_future()
-        # A failure that every caller has turned away from is nobody's to retrieve.
-        answer.add_done_callback(_mark_retrieved)
-        self._next[key] = answer
-        return answer
+        task = loop.create_task(self._fly(batch), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _depart(self) -> None:
-        """Start the fetches of what was asked for in this turn."""
-        asked = list(self._next.items())
-        self._next = {}
-        self._under_way.update(asked)
-        for start in range(0, len(asked), self._largest_batch):
-            batch = dict(asked[start : start + self._largest_batch])
-            task = asyncio.get_running_loop().create_task(self._fly(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _fly(self, batch: dict[K, asyncio.Future[V | None]]) -> None:
+    async def _fly(self, batch: _Batch[K, R]) -> None:
+        answer = batch.answer
         try:
-            values = await self._fetch(tuple(batch))
+            result = await self._fetch(batch.keys)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers' answer
-            for answer in batch.values():
-                if not answer.done():
-                    answer.set_exception(error)
+            answer.set_exception(error)
+            # A failure that every caller has turned away from is nobody's to retrieve.
+            answer.exception()
         else:
-            for key, answer in batch.items():
-                if not answer.done():
-                    answer.set_result(values.get(key))
+            answer.set_result(result)
         finally:
-            for key, answer in batch.items():
-                self._under_way.pop(key, None)
-                answer.cancel()
+            for key in batch.keys:
+                del self._batches[key]
+            answer.cancel()
 
 
-def _mark_retrieved(answer: asyncio.Future[V | None]) -> None:
-    if not answer.cancelled():
-        answer.exception()
+class _Batch(Generic[K, R]):
+    """Keys that travel together, and the future of what their fetch gives."""
+
+    __slots__ = ("answer", "keys")
+
+    def __init__(self, answer: asyncio.Future[R]) -> None:
+        self.answer = answer
+        self.keys: list[K] = []

@@ -4,15 +4,18 @@
     value = await breaker.call(lambda: client.get(key), fallback=lambda error: None)
 
 The files, from pure to shell: `config.py`, `window.py`, `machine.py` (every decision),
-`breaker.py` (clock, classification, hooks), `registry.py` (breakers by name).
+`breaker.py` (clock, classification, hooks), `registry.py` (breakers by name), `profiles.py`
+(configurations by name).
 """
 
 from fallback.breaker.breaker import CircuitBreaker, Verdict
 from fallback.breaker.config import BreakerConfig
 from fallback.breaker.machine import Machine, Permit, Snapshot, State
+from fallback.breaker.profiles import PROFILES, parse_breaker
 from fallback.breaker.registry import BreakerRegistry
 
 __all__ = [
+    "PROFILES",
     "BreakerConfig",
     "BreakerRegistry",
     "CircuitBreaker",
@@ -21,4 +24,5 @@ __all__ = [
     "Snapshot",
     "State",
     "Verdict",
+    "parse_breaker",
 ]

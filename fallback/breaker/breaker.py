@@ -31,6 +31,7 @@ class Verdict(Enum):
 
 # Looking a member up in an enumeration costs as much as the rest of a settled call.
 _SUCCESS = Verdict.SUCCESS
+_CLOSED = State.CLOSED
 _NEUTRAL = Verdict.NEUTRAL
 
 
@@ -113,6 +114,18 @@ class CircuitBreaker:
         self.settle(permit, None)
         return result
 
+    def check(self) -> None:
+        """Raise `CircuitOpenError` if a call would be rejected now; takes no permit.
+
+        Spares a caller the way to a call that is not made.
+        """
+        machine = self._machine
+        if machine.state is _CLOSED:
+            return
+        now_s = self._now_s()
+        if machine.rejects(now_s):
+            raise self._rejection(now_s)
+
     def guard(self) -> Guard:
         """A single-use `async with` block around one call."""
         return Guard(self)
@@ -133,10 +146,7 @@ class CircuitBreaker:
         now_s = self._now_s()
         permit = self._machine.try_acquire(now_s)
         if permit is None:
-            self._tell_changes()
-            for observer in self._observers:
-                tell(observer.on_rejected, self.name)
-            raise CircuitOpenError(self.name, self._machine.retry_after_s(now_s))
+            raise self._rejection(now_s)
         return permit
 
     def settle(self, permit: Permit, error: BaseException | None) -> None:
@@ -175,6 +185,13 @@ class CircuitBreaker:
         """End what is over although no call comes; its owner calls this about once a second."""
         self._machine.expire(self._now_s())
         self._tell_changes()
+
+    def _rejection(self, now_s: float) -> CircuitOpenError:
+        self._tell_changes()
+        for observer in self._observers:
+            tell(observer.on_rejected, self.name)
+        # A new one each time: one that is raised again and again would collect tracebacks.
+        return CircuitOpenError(self.name, self._machine.retry_after_s(now_s))
 
     def _tell_changes(self) -> None:
         for transition in self._machine.take_transitions():

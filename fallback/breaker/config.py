@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class BreakerConfig:
 
     def __post_init__(self) -> None:
         """Check every range."""
+        for field in fields(self):
+            _check(self, field.name, math.isfinite(getattr(self, field.name)))
         positive = (
             "window_s",
             "buckets",

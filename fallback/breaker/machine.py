@@ -119,6 +119,20 @@ class Machine:
             self._move(State.HALF_OPEN, now_s)
         return self._acquire_probe(now_s)
 
+    def rejects(self, now_s: float) -> bool:
+        """Whether a call would be rejected now: it counts as rejected then. Takes no permit."""
+        if self.state is _CLOSED:
+            return False
+        self.expire(now_s)
+        state = self.state
+        is_rejected = (
+            state is State.FORCED_OPEN
+            or (state is State.OPEN and now_s < self._open_until_s)
+            or (state is State.HALF_OPEN and self._probes_are_taken())
+        )
+        self._rejected += is_rejected
+        return is_rejected
+
     def record(self, permit: Permit, now_s: float, *, failed: bool) -> None:
         """Take the result of a call; it took from the permit's start until now."""
         if permit.generation != self.generation:
@@ -202,19 +216,22 @@ class Machine:
 
     def _acquire_probe(self, now_s: float) -> Permit | None:
         self._end_leases(now_s)
-        decided = self._probe_successes + self._probe_failures
-        enough = decided + len(self._leases) >= self._config.permitted_calls_in_half_open
-        if (
-            self.state is not State.HALF_OPEN
-            or enough
-            or len(self._leases) >= self._config.max_concurrent_probes
-        ):
+        if self.state is not State.HALF_OPEN or self._probes_are_taken():
             self._rejected += 1
             return None
         probe = self._next_probe
         self._next_probe += 1
         self._leases[probe] = now_s + self._config.probe_lease_s
         return Permit(self.generation, now_s, probe)
+
+    def _probes_are_taken(self) -> bool:
+        config = self._config
+        out = len(self._leases)
+        decided = self._probe_successes + self._probe_failures
+        return (
+            out >= config.max_concurrent_probes
+            or decided + out >= config.permitted_calls_in_half_open
+        )
 
     def _record_probe(self, permit: Permit, now_s: float, *, failed: bool, slow: bool) -> None:
         self._end_leases(now_s)

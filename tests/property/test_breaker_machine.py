@@ -1,5 +1,6 @@
 """The breaker against a model of its own: every state, count and admission is predicted."""
 
+import copy
 from dataclasses import dataclass, field
 
 from hypothesis import settings
@@ -94,6 +95,10 @@ class Model:
             return False
         return len(self.probes) < 2 and self.good + self.bad + len(self.probes) < 3
 
+    def rejects(self, now_s):
+        """What `admits` would say of a copy."""
+        return not copy.deepcopy(self).admits(now_s)
+
     def result(self, permit, started_s, now_s, failed):
         slow = now_s - started_s >= CONFIG.slow_call_duration_s
         if permit.generation != self.era:
@@ -134,6 +139,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @rule()
     def a_call_asks_for_leave(self):
+        assert self.machine.rejects(self.now_s) == self.model.rejects(self.now_s)
         expected = self.model.admits(self.now_s)
         permit = self.machine.try_acquire(self.now_s)
         assert (permit is not None) == expected

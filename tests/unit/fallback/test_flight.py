@@ -1,4 +1,5 @@
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
@@ -39,17 +40,42 @@ async def settled(store, *lookups):
         return await asyncio.gather(*lookups, return_exceptions=True)
 
 
+def values(landed, *keys):
+    return [each.result.get(key) for each, key in zip(landed, keys, strict=True)]
+
+
 async def test_lookups_of_one_turn_travel_together(flight, store):
-    answers = await settled(store, flight.get("a"), flight.get("b"), flight.get("missing"))
-    assert answers == ["A", "B", None]
+    landed = await settled(store, flight.get("a"), flight.get("b"), flight.get("missing"))
+    assert values(landed, "a", "b", "missing") == ["A", "B", None]
+    assert not any(each.is_joined for each in landed)
     assert store.batches == [("a", "b", "missing")]
 
 
 async def test_a_large_turn_is_split(flight, store):
-    keys = ["a", "b", "c", "d"]
     store.released.set()
-    assert await flight.get_many(keys) == {key: key.upper() for key in keys}
+    landed = await flight.get_many(["a", "b", "a", "c", "d"])
+    assert [each.result for each in landed] == [{"a": "A", "b": "B", "c": "C"}, {"d": "D"}]
     assert store.batches == [("a", "b", "c"), ("d",)]
+
+
+async def test_many_lookups_join_what_is_under_way_and_fetch_the_rest(flight, store):
+    first = asyncio.create_task(flight.get("a"))
+    while not store.batches:
+        await asyncio.sleep(0)
+    many = asyncio.create_task(flight.get_many(["a", "b"]))
+    _, landed = await settled(store, first, many)
+    assert {tuple(each.result): each.is_joined for each in landed} == {("a",): True, ("b",): False}
+
+
+async def test_a_fetch_runs_outside_of_its_callers_context():
+    variable = ContextVar("variable", default="none")
+
+    async def fetch(keys):
+        return variable.get()
+
+    flight = BatchedFlight(fetch)
+    variable.set("the caller's")
+    assert (await flight.get("a")).result == "none"
 
 
 async def test_a_lookup_joins_one_that_is_under_way(flight, store):
@@ -57,7 +83,9 @@ async def test_a_lookup_joins_one_that_is_under_way(flight, store):
     while not store.batches:
         await asyncio.sleep(0)
     second = asyncio.create_task(flight.get("a"))
-    assert await settled(store, first, second) == ["A", "A"]
+    landed = await settled(store, first, second)
+    assert values(landed, "a", "a") == ["A", "A"]
+    assert [each.is_joined for each in landed] == [False, True]
     assert store.batches == [("a",)]
     assert flight.followers_total == 1
 
@@ -71,7 +99,7 @@ async def test_a_leader_that_goes_away_leaves_its_followers_their_answer(flight,
     leader.cancel()
     answers = await settled(store, leader, follower)
     assert isinstance(answers[0], asyncio.CancelledError)
-    assert answers[1] == "A"
+    assert answers[1].result == {"a": "A"}
 
 
 async def test_a_failure_reaches_every_caller_and_the_next_lookup_asks_again(flight, store):
@@ -79,7 +107,7 @@ async def test_a_failure_reaches_every_caller_and_the_next_lookup_asks_again(fli
     answers = await settled(store, flight.get("a"), flight.get("a"))
     assert [type(answer) for answer in answers] == [OSError, OSError]
     store.error = None
-    assert await flight.get("a") == "A"
+    assert (await flight.get("a")).result == {"a": "A"}
 
 
 async def test_closing_cancels_what_is_under_way(store):
@@ -90,3 +118,19 @@ async def test_closing_cancels_what_is_under_way(store):
     await flight.close()
     with pytest.raises(asyncio.CancelledError):
         await lookup
+
+
+async def test_a_failure_that_nobody_waits_for_is_no_noise(flight, store):
+    store.error = OSError("refused")
+    lookup = asyncio.create_task(flight.get("a"))
+    while not store.batches:
+        await asyncio.sleep(0)
+    lookup.cancel()
+    await settled(store, lookup)
+    while flight._tasks:
+        await asyncio.sleep(0)
+
+
+def test_a_batch_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="largest_batch=0"):
+        BatchedFlight(None, largest_batch=0)
