@@ -65,3 +65,21 @@ def test_tracked_text_names_no_registry():
 def test_tracked_text_names_no_path_of_a_machine():
     found = {name: MACHINE_PATH.findall(text) for name, text in _tracked_texts().items()}
     assert not {name: paths for name, paths in found.items() if paths}
+
+
+def test_tests_that_the_invariants_name_exist():
+    page = (ROOT / "docs" / "invariants.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    absent = [
+        f"{path}::{name}"
+        for path, name in named
+        if not re.search(
+            rf"(def {name}\(|^{name} = )", _text_of(ROOT / "tests" / path), re.MULTILINE
+        )
+    ]
+    assert named
+    assert not absent
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
