@@ -215,6 +215,9 @@ class GroupMember:
         consumer = self.consumer
         if consumer is None:
             return
+        if len({len(consumer.partitions_for_topic(topic) or ()) for topic in self._topics}) > 1:
+            self.broke(_UNEVEN)  # somebody added partitions to one of them
+            return
         for partition in partitions:
             consumer.seek(partition, 0)  # a position of its own: the committed one is not asked
             consumer.pause(partition)

@@ -88,4 +88,14 @@ class ProducerLink:
         """Flush for so long, then cut: while the broker is down, `stop()` alone hangs."""
         if not await finish_within(self._producer.stop(), flush_s):
             await cut_off(self._producer.client, self._sender_task)
+            self._end_flush()
         self.burn("the producer was closed before the acknowledgement")
+
+    def _end_flush(self) -> None:
+        """`stop()` left a task behind that waits for every batch; end it, without an error."""
+        accumulator: Any = self._producer._message_accumulator  # noqa: SLF001 - it has no end
+        waiting: set[Any] = accumulator._pending_batches  # noqa: SLF001 - the same
+        for queue in accumulator._batches.values():  # noqa: SLF001 - the same
+            waiting.update(queue)  # where a batch that was tried before expects itself
+        for batch in list(waiting):
+            batch.future.cancel()

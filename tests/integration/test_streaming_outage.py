@@ -1,0 +1,185 @@
+"""The reader while its broker is dead, frozen or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from pricing.embedded import ApacheKafka, free_ports
+from streaming.codec import decode
+from streaming.config import KafkaConfig
+from streaming.consumer import LogReader
+from streaming.errors import BrokerError
+from streaming.producer import EventProducer
+from streaming.topics import INPUTS, ensure_topics, full_name
+from tests.support.kafka_log import HOUR_MS, QUICK, Reading, ride_request, wall_ms
+from tests.support.waiting import until
+
+Fault = Callable[[ApacheKafka], Awaitable[None]]
+
+
+@pytest.fixture
+async def config(own_kafka) -> KafkaConfig:
+    config = KafkaConfig(bootstrap_servers=own_kafka.bootstrap_servers, request_timeout_ms=1_500)
+    await ensure_topics(config, timeout_s=20)
+    return config
+
+
+@pytest.fixture
+async def producer(config) -> AsyncIterator[EventProducer]:
+    async with EventProducer(config, now=time.time) as producer:
+        yield producer
+
+
+def reader_of(config: KafkaConfig, instance_id: str | None = None) -> LogReader:
+    topics = [full_name(config, topic) for topic in INPUTS]
+    return LogReader(
+        config, topics, "group", instance_id, rewind_ms=HOUR_MS, now_ms=wall_ms, timing=QUICK
+    )
+
+
+async def kill(server: ApacheKafka) -> None:
+    await server.kill()
+
+
+async def stop(server: ApacheKafka) -> None:
+    await server.stop()
+
+
+async def freeze(server: ApacheKafka) -> None:
+    server.freeze()
+
+
+async def back(server: ApacheKafka) -> None:
+    server.thaw()
+    await server.start()
+
+
+async def write(producer: EventProducer, numbers: range) -> None:
+    for number in numbers:
+        event = ride_request(number, key=f"city-{number % 12}")
+        while True:
+            try:
+                await producer.send("equilibrium.ride-requests", [event], timeout_s=2)
+                break
+            except BrokerError:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("fault", [kill, stop, freeze])
+@pytest.mark.parametrize("down_s", [1, 8], ids=["short", "longer-than-a-session"])
+async def test_nothing_is_skipped_through_an_outage(own_kafka, config, producer, fault, down_s):
+    async with reader_of(config) as reader:
+        reading = Reading(reader)
+        writing = asyncio.create_task(write(producer, range(300)))
+        await reading.until_records(60)
+        await fault(own_kafka)
+        until_s = asyncio.get_running_loop().time() + down_s
+        while asyncio.get_running_loop().time() < until_s:
+            await reading.poll(0.2)
+        await back(own_kafka)
+        await asyncio.wait_for(writing, 30)
+        async with asyncio.timeout(40):
+            while numbers_of(reading) != set(range(300)):
+                await reading.poll()
+
+
+def numbers_of(reading: Reading) -> set[int]:
+    return {int(decode(record).event.data["request_id"]) for record in reading.records}
+
+
+@pytest.mark.parametrize("fault", [kill, freeze])
+async def test_questions_end_at_their_deadline(own_kafka, config, fault):
+    async with reader_of(config) as reader:
+        reading = Reading(reader)
+        await reading.until_open()
+        await fault(own_kafka)
+        for ask in (
+            lambda: reader.end_offsets(0),
+            lambda: reader.committed(0),
+            lambda: reader.commit(0, {reader.topics[0]: 1}),
+        ):
+            started = time.monotonic()
+            with pytest.raises(BrokerError):
+                await ask()
+            assert time.monotonic() - started < 3
+        assert not (await reading.poll(0.3)).records
+        await back(own_kafka)
+        async with asyncio.timeout(40):
+            while not await answers(reading):
+                await reading.poll()
+
+
+async def answers(reading: Reading) -> bool:
+    try:
+        return bool(await reading.reader.end_offsets(0))
+    except BrokerError:
+        return False
+
+
+async def test_reader_starts_before_its_broker(own_kafka, config, producer):
+    await write(producer, range(24))
+    await own_kafka.kill()
+    async with reader_of(config) as reader:
+        reading = Reading(reader)
+        assert not (await reading.poll(0.3)).opened
+        await own_kafka.start()
+        await reading.until_records(24)
+
+
+async def test_static_member_keeps_its_slots_through_a_restart_of_the_broker(own_kafka, config):
+    async with reader_of(config, "a") as first, reader_of(config, "b") as second:
+        readings = [Reading(first), Reading(second)]
+        async with asyncio.timeout(20):
+            while sum(len(reading.open) for reading in readings) < 6:
+                for reading in readings:
+                    await reading.poll(0.1)
+        shares = [set(reading.open) for reading in readings]
+        await kill(own_kafka)
+        await back(own_kafka)
+        async with asyncio.timeout(40):
+            while not all([await has_end(reading) for reading in readings]):
+                for reading in readings:
+                    await reading.poll(0.1)
+        assert [set(reading.open) for reading in readings] == shares
+
+
+async def has_end(reading: Reading) -> bool:
+    with suppress(BrokerError):
+        return bool(reading.open) and bool(await reading.reader.end_offsets(min(reading.open)))
+    return False
+
+
+async def nothing(server: ApacheKafka) -> None:
+    """No fault."""
+
+
+@pytest.mark.parametrize("instance_id", [None, "static"])
+@pytest.mark.parametrize("fault", [nothing, kill, stop, freeze])
+async def test_close_is_bounded_and_leaves_no_task(
+    own_kafka, config, fault: Fault, instance_id, caplog
+):
+    before = asyncio.all_tasks()
+    async with reader_of(config, instance_id) as reader:
+        reading = Reading(reader)
+        await reading.until_open()
+        await fault(own_kafka)
+        with suppress(BrokerError):
+            await reader.commit(0, {reader.topics[0]: 1})
+        await reading.poll(0.2)
+        started = time.monotonic()
+    assert time.monotonic() - started < 6
+    await until(lambda: asyncio.all_tasks() <= before, "no task is left", within_s=3)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_close_without_any_broker_is_quick():
+    config = KafkaConfig(bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}")
+    async with reader_of(config) as reader:
+        await reader.poll(0.2)
+        started = time.monotonic()
+    assert time.monotonic() - started < 0.5

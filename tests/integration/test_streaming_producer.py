@@ -1,0 +1,281 @@
+"""The producer against a broker that dies, freezes and refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from pricing.embedded import ApacheKafka, free_ports
+from streaming.codec import decode
+from streaming.config import KafkaConfig
+from streaming.errors import (
+    AccessRefused,
+    BrokerError,
+    BrokerRefused,
+    BrokerUnavailable,
+    ProducerFull,
+    PublishTimeout,
+    TopicMissing,
+)
+from streaming.producer import EventProducer
+from streaming.topics import ensure_topics
+from tests.support.kafka_log import ride_request, ride_requests
+from tests.support.waiting import until
+
+TOPIC = "equilibrium.ride-requests"
+
+
+@pytest.fixture
+async def config(own_kafka) -> KafkaConfig:
+    config = KafkaConfig(bootstrap_servers=own_kafka.bootstrap_servers, request_timeout_ms=1_500)
+    await ensure_topics(config, timeout_s=20)
+    return config
+
+
+@pytest.fixture
+async def producer(config) -> AsyncIterator[EventProducer]:
+    async with EventProducer(config, now=time.time) as producer:
+        await producer.send(TOPIC, [ride_request(-1)], timeout_s=10)
+        yield producer
+
+
+async def log_of(config: KafkaConfig, topic: str = TOPIC) -> dict[str, list[int]]:
+    """By key, the request ids in the order of the log."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=config.bootstrap_servers)
+    await consumer.start()
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(6)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning()
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(part) < ends[part] for part in partitions]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    event = decode(record).event
+                    found[event.key].append(int(event.data["request_id"]))
+    finally:
+        await consumer.stop()
+    return found
+
+
+class Writer:
+    """Sends numbered events one after the other, each until it is acknowledged."""
+
+    def __init__(self, producer: EventProducer) -> None:
+        self._producer = producer
+        self.acked: list[int] = []
+        self.failures: list[BrokerError] = []
+
+    async def write(self, count: int) -> None:
+        for number in range(count):
+            event = ride_request(number, key=f"city-{number % 7}")
+            while True:
+                try:
+                    await self._producer.send(TOPIC, [event], timeout_s=1)
+                    break
+                except BrokerError as error:
+                    self.failures.append(error)
+                    await asyncio.sleep(0.05)
+            self.acked.append(number)
+
+
+def first_times(numbers: list[int]) -> list[int]:
+    return list(dict.fromkeys(numbers))
+
+
+async def kill(server: ApacheKafka) -> None:
+    await server.kill()
+    await server.start()
+
+
+async def terminate(server: ApacheKafka) -> None:
+    await server.stop()
+    await asyncio.sleep(2)  # longer than a request may take: the leaderless batch expires
+    await server.start()
+
+
+async def freeze(server: ApacheKafka) -> None:
+    server.freeze()
+    await asyncio.sleep(2)  # longer than a request may take
+    server.thaw()
+
+
+@pytest.mark.parametrize("fault", [kill, terminate, freeze])
+async def test_no_event_is_lost_or_reordered_through_a_fault(own_kafka, config, producer, fault):
+    writer = Writer(producer)
+    writing = asyncio.create_task(writer.write(400))
+    await until(lambda: len(writer.acked) > 50, "events flow", within_s=20)
+    await fault(own_kafka)
+    await asyncio.wait_for(writing, 30)
+    log = await log_of(config)
+    del log["nyc"]
+    for key, numbers in log.items():
+        assert first_times(numbers) == [n for n in range(400) if f"city-{n % 7}" == key]
+
+
+@pytest.mark.parametrize("fault", [kill, terminate])
+async def test_producer_connects_again_without_traffic(own_kafka, producer, fault):
+    await fault(own_kafka)
+    await until(lambda: producer.connected, "connected", within_s=15)
+
+
+async def test_plain_producer_survives_too(own_kafka, config):
+    plain = KafkaConfig(
+        bootstrap_servers=config.bootstrap_servers, idempotence=False, request_timeout_ms=1_500
+    )
+    async with EventProducer(plain, now=time.time) as producer:
+        writer = Writer(producer)
+        writing = asyncio.create_task(writer.write(200))
+        await until(lambda: len(writer.acked) > 50, "events flow", within_s=20)
+        await terminate(own_kafka)
+        await asyncio.wait_for(writing, 30)
+    numbers = [n for numbers in (await log_of(config)).values() for n in first_times(numbers)]
+    assert sorted(numbers) == list(range(200))
+
+
+async def test_producer_starts_before_its_broker(own_kafka, config):
+    await own_kafka.kill()
+    async with EventProducer(config, now=time.time) as producer:
+        with pytest.raises(BrokerUnavailable):
+            await producer.send(TOPIC, [ride_request()], timeout_s=0.3)
+        assert not producer.connected
+        sending = asyncio.create_task(producer.send(TOPIC, [ride_request()], timeout_s=20))
+        await own_kafka.start()
+        await sending
+        assert producer.connected
+        assert producer.last_success_at == pytest.approx(time.time(), abs=10)
+
+
+async def test_many_callers_at_once_each_keep_their_order(config, producer):
+    async def call(city: int) -> None:
+        for start in range(0, 50, 5):
+            events = [ride_request(n, key=f"city-{city}") for n in range(start, start + 5)]
+            await producer.send(TOPIC, events, timeout_s=20)
+
+    await asyncio.gather(*(call(city) for city in range(40)))
+    log = await log_of(config)
+    assert all(log[f"city-{city}"] == list(range(50)) for city in range(40))
+
+
+async def test_frozen_broker_ends_the_wait_at_the_deadline(own_kafka, producer):
+    own_kafka.freeze()
+    started = time.monotonic()
+    with pytest.raises(PublishTimeout) as caught:
+        await producer.send(TOPIC, ride_requests(range(3)), timeout_s=0.5)
+    assert 0.4 < time.monotonic() - started < 1.5
+    assert caught.value.unacknowledged == (0, 1, 2)
+    own_kafka.thaw()
+    await producer.send(TOPIC, [ride_request()], timeout_s=10)
+    await until(lambda: not producer._pending_bytes, "the late acknowledgement counts", within_s=10)
+
+
+async def test_pending_bytes_are_bounded(own_kafka, config):
+    async with EventProducer(config, now=time.time, max_pending_bytes=20_000) as producer:
+        await producer.send(TOPIC, [ride_request()], timeout_s=10)
+        own_kafka.freeze()
+        calls = [
+            producer.send(TOPIC, [ride_request(n, product="x" * 64)], timeout_s=0.5)
+            for n in range(200)
+        ]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert producer._pending_bytes <= 20_000
+        assert {type(outcome) for outcome in outcomes} == {PublishTimeout, ProducerFull}
+        own_kafka.thaw()
+        await until(lambda: not producer._pending_bytes, "room again", within_s=20)
+        await producer.send(TOPIC, [ride_request()], timeout_s=10)
+
+
+async def test_topic_that_is_not_there_is_named_missing(producer):
+    with pytest.raises(TopicMissing):
+        await producer.send("equilibrium.none", [ride_request()], timeout_s=10)
+    await producer.send(TOPIC, [ride_request()], timeout_s=10)
+
+
+async def make_topic(config: KafkaConfig, name: str, partitions: int, **settings: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
+    finally:
+        await admin.close()
+
+
+async def test_topic_with_too_few_partitions_is_refused(config, producer):
+    await make_topic(config, "narrow", 1)
+    with pytest.raises(BrokerRefused, match="1 partitions"):
+        await producer.send("narrow", ride_requests(range(12)), timeout_s=10)
+
+
+async def test_record_that_the_broker_refuses_burns_nothing_for_long(config, producer):
+    await make_topic(config, "small", 6, **{"max.message.bytes": "600"})
+    with pytest.raises(BrokerRefused) as caught:
+        await producer.send("small", [ride_request(product="x" * 600)], timeout_s=10)
+    assert caught.value.code == 10
+    await producer.send(TOPIC, [ride_request(5)], timeout_s=10)
+    await producer.send("small", [ride_request(6)], timeout_s=10)
+    assert (await log_of(config, "small")) == {"nyc": [6]}
+
+
+async def test_wrong_credentials_are_told_from_a_dead_broker(own_kafka):
+    config = KafkaConfig(
+        bootstrap_servers=own_kafka.bootstrap_servers,
+        request_timeout_ms=1_500,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_username="somebody",
+        sasl_password="wrong",
+    )
+    async with EventProducer(config, now=time.time) as producer:
+        with pytest.raises(AccessRefused):
+            await producer.send(TOPIC, [ride_request()], timeout_s=3)
+
+
+async def nothing(server: ApacheKafka) -> None:
+    """No fault."""
+
+
+async def leave_killed(server: ApacheKafka) -> None:
+    await server.kill()
+
+
+async def leave_stopped(server: ApacheKafka) -> None:
+    await server.stop()
+
+
+async def leave_frozen(server: ApacheKafka) -> None:
+    server.freeze()
+
+
+Fault = Callable[[ApacheKafka], Awaitable[None]]
+
+
+@pytest.mark.parametrize("fault", [nothing, leave_killed, leave_stopped, leave_frozen])
+@pytest.mark.parametrize("pending", [True, False], ids=["pending", "idle"])
+async def test_close_is_bounded_and_leaves_no_task(
+    own_kafka, config, fault: Fault, pending, caplog
+):
+    before = asyncio.all_tasks()
+    async with EventProducer(config, now=time.time) as producer:
+        await producer.send(TOPIC, [ride_request()], timeout_s=10)
+        await fault(own_kafka)
+        if pending and fault is not nothing:
+            with suppress(BrokerError):
+                await producer.send(TOPIC, ride_requests(range(20)), timeout_s=0.2)
+        started = time.monotonic()
+    assert time.monotonic() - started < 6
+    await until(lambda: asyncio.all_tasks() <= before, "no task is left", within_s=3)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_close_without_any_broker_is_quick():
+    config = KafkaConfig(bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}")
+    async with EventProducer(config, now=time.time):
+        started = time.monotonic()
+    assert time.monotonic() - started < 0.5
