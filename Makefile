@@ -47,7 +47,7 @@ bench: $(STAMP) ## measure; writes benchmarks/results/latest.json and docs/bench
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(DOCS_STAMP) ## the documentation as a site in site/
-	@$(BIN)/zensical build --clean --config-file .zensical.toml
+	@$(BIN)/zensical build --clean --strict --config-file .zensical.toml
 
 docs-generated: $(STAMP) ## write the pages that are made from the code
 	@$(BIN)/python docs/generate.py
