@@ -7,12 +7,17 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from pricing.embedded import ApacheKafka, Postgres, Valkey, free_ports
 from streaming.config import KafkaConfig
 from tests.support import servers
 from tests.support.servers import KafkaServer
 from tests.support.tcp_proxy import TcpProxy
+
+# These machines are shared, so that a time limit for an example would tell about the neighbours.
+settings.register_profile("equilibrium", deadline=None)
+settings.load_profile("equilibrium")
 
 
 def pytest_report_header() -> str:
