@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import stamina
 import structlog
 from fastapi import FastAPI
-from streaming.dead_letter import DeadLetters
 
 from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
@@ -41,6 +40,7 @@ from pricing.surge.policy_file import load_policy
 from pricing.zones import Catalogue, ZoneLocator, load_catalogue
 from streaming.config import KafkaConfig
 from streaming.consumer import LogReader
+from streaming.dead_letter import DeadLetters
 from streaming.errors import BrokerError
 from streaming.partitioning import partition_for
 from streaming.producer import EventProducer

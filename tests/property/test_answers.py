@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from pricing.answers import amount, body, factor, state_answer
 from pricing.model import MICRO, Source, currency_exponent
-from pricing.zones.zone_file import GREATEST_MULTIPLIER_MICRO, LEAST_MULTIPLIER_MICRO, MAX_FARE_MINOR
+from pricing.zones.zone_file import (
+    GREATEST_MULTIPLIER_MICRO,
+    LEAST_MULTIPLIER_MICRO,
+    MAX_FARE_MINOR,
+)
 from tests.support.api import zone
 from tests.support.zone_states import TICK_MS, zone_state
 
