@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from pricing.model import MICRO, Freshness, Source, Zone, ZoneState, currency_exponent
 from pricing.surge.confidence import LEAST_PERCENT, confidence_at, freshness_at
 from streaming.events import rfc3339
@@ -37,6 +39,17 @@ class FallbackReason(StrEnum):
     EMERGENCY_MODE = "emergency_mode"
 
 
+class Via(StrEnum):
+    """How an answer got its state from where it says."""
+
+    READ = "read"
+    """By a read of its own."""
+    FLIGHT = "flight"
+    """By joining a read under way."""
+    MEMO = "memo"
+    """By one that ended a moment ago."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a zone costs, where that was found, how old it is and how far to trust it."""
@@ -61,6 +74,7 @@ class Answer:
     fallback_reason: FallbackReason | None
     """None if and only if the source is Redis."""
     warning: str | None
+    via: Via = Via.READ
 
 
 def state_answer(
@@ -71,6 +85,7 @@ def state_answer(
     reason: FallbackReason | None,
     now_ms: int,
     tick_ms: int,
+    via: Via = Via.READ,
 ) -> Answer:
     """The answer that a state gives at `now_ms`. A state from the future is 0 ms old."""
     age_ms = max(0, now_ms - state.window_end_ms)
@@ -91,6 +106,7 @@ def state_answer(
         age_ms=age_ms,
         fallback_reason=reason,
         warning=STALE_WARNING if source is Source.STALE_CACHE else None,
+        via=via,
     )
 
 
@@ -172,11 +188,56 @@ def caching_headers(answer: Answer, mode: str, tick_ms: int) -> dict[str, str]:
         "Cache-Status": _cache_status(answer, tick_ms),
     }
     if answer.source is not Source.DEFAULT:
-        headers["Cache-Control"] = (
-            f"private, max-age={tick_ms // 1000}, stale-if-error={_STALE_IF_ERROR_S}"
-        )
+        headers["Cache-Control"] = _cache_control(tick_ms)
         headers["ETag"] = _etag(answer, mode)
     return headers
+
+
+class Rendered:
+    """An answer as bytes, for every age at which only the age itself still changes.
+
+    Up to `steady_ms` neither confidence nor freshness move, so that body and headers are the
+    same but for a few digits. Says what `body` and `caching_headers` say: a test compares.
+    """
+
+    __slots__ = ("_head", "_key", "_tail", "etag", "steady_ms", "window_end_ms")
+
+    def __init__(self, answer: Answer, mode: str, tick_ms: int) -> None:
+        """`answer` at the age of 0 ms, in the mode in which it is told."""
+        content = body(answer, mode)
+        content["age_ms"] = _AGE_MARK
+        # Quotes inside of JSON strings are escaped: only the field itself reads like this.
+        self._head, _, self._tail = orjson.dumps(content).partition(b"%d" % _AGE_MARK)
+        self._key = mode
+        self.etag = _etag(answer, mode)
+        self.steady_ms = min(STEADY_MS, 3 * tick_ms)
+        self.window_end_ms = answer.as_of_ms
+
+    def is_for(self, mode: str) -> bool:
+        return self._key == mode
+
+    def body(self, age_ms: int) -> bytes:
+        """The JSON body at an age of at most `steady_ms`."""
+        return b"%b%d%b" % (self._head, age_ms, self._tail)
+
+
+_AGE_MARK = 8_888_777_766_665_555
+STEADY_MS = 15_000
+"""Up to this age the confidence is the tick's own."""
+
+
+def memo_headers(etag: str, age_ms: int, tick_ms: int) -> list[tuple[bytes, bytes]]:
+    """The caching headers of an answer from the memo, as a server sends them."""
+    return [
+        (b"age", b"%d" % (age_ms // 1000)),
+        (b"cache-control", _cache_control(tick_ms).encode()),
+        (b"cache-status", b"memo; hit; ttl=%d" % ((tick_ms - age_ms) // 1000)),
+        (b"etag", etag.encode()),
+    ]
+
+
+def _cache_control(tick_ms: int) -> str:
+    return f"private, max-age={tick_ms // 1000}, stale-if-error={_STALE_IF_ERROR_S}"
 
 
 def _etag(answer: Answer, mode: str) -> str:
@@ -187,10 +248,20 @@ def _etag(answer: Answer, mode: str) -> str:
 def _cache_status(answer: Answer, tick_ms: int) -> str:
     """RFC 9211: which of our caches answered, the one next to the origin first."""
     ttl_s = (tick_ms - answer.age_ms) // 1000
+    if answer.via is Via.MEMO:
+        return f"memo; hit; ttl={ttl_s}"
+    collapsed = ", memo; fwd=miss; collapsed" if answer.via is Via.FLIGHT else ""
     if answer.source is Source.REDIS:
-        return f"redis; hit; ttl={ttl_s}"
-    missed = f"redis; fwd=miss; detail={answer.fallback_reason}"
+        return f"redis; hit; ttl={ttl_s}{collapsed}"
+    passed = f"redis; {_passed(answer.fallback_reason)}"
     if answer.source is Source.DATABASE:
-        return missed
+        return passed + collapsed
     local = f"local; hit; ttl={ttl_s}" if answer.source is Source.STALE_CACHE else "local; fwd=miss"
-    return f"{missed}, {local}"
+    return f"{passed}, {local}"
+
+
+def _passed(reason: FallbackReason | None) -> str:
+    """Why Redis was passed by: not even asked, or asked in vain."""
+    if reason is FallbackReason.BREAKER_OPEN:
+        return "fwd=bypass; detail=breaker-open"
+    return f"fwd=miss; detail={reason}"

@@ -15,12 +15,15 @@ from typing import Literal, Protocol
 
 import structlog
 
+from fallback.breaker import BreakerRegistry, State
 from pricing.errors import DependencyError, DependencySaturated, DependencyTimeout
-from pricing.ladder import CallObserver
 from pricing.ports import Publisher, Receipt
+from pricing.rungs import CallObserver
 from streaming.events import Event
 
 DEPENDENCIES = ("redis", "database", "kafka")
+
+_SHUT = (State.OPEN, State.FORCED_OPEN)
 
 UNHEALTHY_AFTER = 3
 """Failures in a row that turn a service from degraded to unhealthy."""
@@ -56,29 +59,45 @@ class HealthSource(Protocol):
 
     def services(self) -> Mapping[str, ServiceHealth]: ...
 
+    @property
+    def version(self) -> int:
+        """Another one means that `services` may tell something else."""
+        ...
+
 
 class PassiveHealth:
-    """A health source that hears how calls end. What it has not heard of lately is unknown."""
+    """A health source that hears how calls end. What it has not heard of lately is unknown.
+
+    `breakers` tells the states of the circuit breakers by the dependency's name; a service whose
+    breaker lets nothing through is unhealthy, whatever the last calls were.
+    """
 
     def __init__(
         self,
         *,
         now_ms: Callable[[], int],
         dependencies: Sequence[str] = DEPENDENCIES,
+        breakers: BreakerRegistry | None = None,
         window: int = 100,
         forget_after_ms: int = 30_000,
     ) -> None:
         self._now_ms = now_ms
         self._forget_after_ms = forget_after_ms
+        self._breakers = breakers or BreakerRegistry()
+        self._version = 0
         self._calls = {name: _Calls(deque(maxlen=window)) for name in dependencies}
 
+    @property
+    def version(self) -> int:
+        return self._version + sum(breaker.generation for breaker in self._breakers)
+
     def succeeded(self, dependency: str) -> None:
-        self._calls[dependency].add(True, self._now_ms())
+        self._version += self._calls[dependency].add(True, self._now_ms())
 
     def failed(self, dependency: str, error: DependencyError) -> None:
         """Count a failure, unless it says nothing about the server."""
         if not isinstance(error, DependencySaturated):
-            self._calls[dependency].add(False, self._now_ms())
+            self._version += self._calls[dependency].add(False, self._now_ms())
 
     def is_idle(self, dependency: str, for_ms: int) -> bool:
         """Whether nothing was heard of a dependency for so long."""
@@ -87,9 +106,15 @@ class PassiveHealth:
 
     def services(self) -> Mapping[str, ServiceHealth]:
         return {
-            name: calls.health(is_known=not self.is_idle(name, self._forget_after_ms))
+            name: calls.health(
+                is_known=not self.is_idle(name, self._forget_after_ms), state=self._state(name)
+            )
             for name, calls in self._calls.items()
         }
+
+    def _state(self, dependency: str) -> State:
+        breaker = self._breakers.get(dependency)
+        return State.CLOSED if breaker is None else breaker.state
 
 
 @dataclass(slots=True)
@@ -101,7 +126,8 @@ class _Calls:
     status: Status = "unknown"
     changed_ms: int | None = None
 
-    def add(self, is_good: bool, now_ms: int) -> None:
+    def add(self, is_good: bool, now_ms: int) -> bool:
+        """Count a call; returns whether the status changed."""
         if len(self.results) == self.results.maxlen and not self.results[0]:
             self.failures -= 1
         self.results.append(is_good)
@@ -111,13 +137,16 @@ class _Calls:
         status: Status = "healthy" if is_good else "degraded"
         if self.failed_in_a_row >= UNHEALTHY_AFTER:
             status = "unhealthy"
-        if status != self.status:
+        is_changed = status != self.status
+        if is_changed:
             self.status, self.changed_ms = status, now_ms
+        return is_changed
 
-    def health(self, *, is_known: bool) -> ServiceHealth:
+    def health(self, *, is_known: bool, state: State) -> ServiceHealth:
+        status: Status = self.status if is_known else "unknown"
         return ServiceHealth(
-            status=self.status if is_known else "unknown",
-            state="CLOSED",
+            status="unhealthy" if state in _SHUT else status,
+            state=state.value,
             failures=self.failures,
             successes=len(self.results) - self.failures,
             last_state_change_ms=self.changed_ms,

@@ -2,172 +2,144 @@
 default fare. Every known zone gets an answer, whatever is down.
 
 No rung is tried twice: the next rung is the retry. A miss is no failure, but goes on to the
-next rung too. A state older than the hard limit is no answer, wherever it was found. What a
-rung gave is kept in the local table with its true age; nothing is ever written back to Redis,
-and a default fare is written nowhere.
+next rung too. What a rung gave is kept in the local table with its true age; nothing is ever
+written back to Redis, and a default fare is written nowhere.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-import structlog
-
-from pricing.answers import Answer, FallbackReason, default_answer, state_answer
-from pricing.errors import DependencyError, DependencyTimeout, DependencyUnavailable
-from pricing.local_zones import LocalZones
+from fallback.bulkhead import Bulkhead
+from fallback.clock import Monotonic, monotonic_s
+from fallback.deadline import request_deadline
+from fallback.errors import BulkheadFullError, CircuitOpenError, DeadlineExceeded
+from pricing.answers import Answer, FallbackReason, Via, default_answer, state_answer
+from pricing.errors import DependencyTimeout
+from pricing.local_zones import Held, Live, LocalZones
 from pricing.model import Source, Zone, ZoneState
-from pricing.ports import ZoneStates
-
-_log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LadderConfig:
-    """Deadlines and age limits of price reads. Raises `ValueError` naming the bad value."""
-
-    redis_timeout_ms: int = 100
-    database_timeout_ms: int = 500
-    tick_ms: int = 5_000
-    """Distance of two states of a zone: the measure of freshness."""
-    max_age_ms: int = 3_600_000
-    """An older state is not served any more."""
-
-    def __post_init__(self) -> None:
-        for name in ("redis_timeout_ms", "database_timeout_ms", "tick_ms", "max_age_ms"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ValueError(f"{name}={value!r} must be at least 1")
-
-
-class CallObserver(Protocol):
-    """Hears how each call to a dependency ended. Must not raise and must not wait."""
-
-    def succeeded(self, dependency: str) -> None: ...
-
-    def failed(self, dependency: str, error: DependencyError) -> None: ...
+from pricing.read_policy import OLDEST_MS, ReadPolicy, level_of
+from pricing.rungs import Reading, Rung
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a rung gave: the states it found, or why it could not look."""
+class Found:
+    """A zone's state, and how it came to be the answer."""
 
-    states: Mapping[str, ZoneState]
-    failure: DependencyError | None = None
-
-
-class Rung(Protocol):
-    """One place to look for states. `read` never raises: a failure is part of the reading."""
-
-    @property
-    def source(self) -> Source: ...
-
-    async def read(self, zone_ids: Sequence[str]) -> Reading: ...
+    state: ZoneState
+    source: Source
+    reason: FallbackReason | None
+    via: Via
 
 
-class TimedRung:
-    """A store under a deadline of its own, beside whatever the adapter keeps to."""
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """No store had a zone; Postgres was the last one asked."""
 
-    def __init__(
-        self,
-        *,
-        dependency: str,
-        source: Source,
-        states: ZoneStates,
-        timeout_ms: int,
-        observers: Sequence[CallObserver] = (),
-    ) -> None:
-        self.source = source
-        self._dependency = dependency
-        self._states = states
-        self._timeout_s = timeout_ms / 1000
-        self._observers = observers
-
-    async def read(self, zone_ids: Sequence[str]) -> Reading:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                states = await self._states.read(zone_ids)
-        except TimeoutError:
-            return self._failed(DependencyTimeout(self._dependency, "no answer in time"))
-        except DependencyError as error:
-            return self._failed(error)
-        except Exception:  # noqa: BLE001 # a fault of an adapter may cost a rung, not the answer
-            _log.exception("rung broke", dependency=self._dependency)
-            return self._failed(DependencyUnavailable(self._dependency, "the adapter broke"))
-        for observer in self._observers:
-            observer.succeeded(self._dependency)
-        return Reading(states)
-
-    def _failed(self, error: DependencyError) -> Reading:
-        for observer in self._observers:
-            observer.failed(self._dependency, error)
-        return Reading({}, error)
+    reason: FallbackReason
+    begun_s: float
+    """Monotonic, when the first store was asked."""
 
 
 class Ladder:
-    """Answers the price of every zone that it is asked for."""
+    """Answers the price of every zone that it is asked for. One event loop.
+
+    `policy` is asked once a read. `now_ms` is the clock that ages are told by, epoch ms;
+    `now_s`, monotonic, times memo and deadlines.
+    """
 
     def __init__(
         self,
         *,
-        cache: ZoneStates,
-        store: ZoneStates,
+        cache: Rung,
+        store: Rung,
         local: LocalZones,
-        config: LadderConfig,
+        policy: Callable[[], ReadPolicy],
+        tick_ms: int,
         now_ms: Callable[[], int],
-        observers: Sequence[CallObserver] = (),
+        now_s: Monotonic = monotonic_s,
     ) -> None:
-        self._rungs: tuple[Rung, ...] = (
-            TimedRung(
-                dependency="redis",
-                source=Source.REDIS,
-                states=cache,
-                timeout_ms=config.redis_timeout_ms,
-                observers=observers,
-            ),
-            TimedRung(
-                dependency="database",
-                source=Source.DATABASE,
-                states=store,
-                timeout_ms=config.database_timeout_ms,
-                observers=observers,
-            ),
-        )
+        if tick_ms < 1:
+            raise ValueError(f"tick_ms={tick_ms!r} must be at least 1")
+        self.tick_ms = tick_ms
+        """Distance of two states of a zone: the measure of freshness."""
+        self.bulkhead = Bulkhead("price_reads", policy().reads_in_flight)
+        self._rungs = (cache, store)
         self._local = local
-        self._config = config
+        self._policy = policy
         self._now_ms = now_ms
-
-    @property
-    def tick_ms(self) -> int:
-        return self._config.tick_ms
+        self._now_s = now_s
+        self._misses: dict[str, Miss] = {}
 
     @property
     def known_states(self) -> int:
         """How many zones the stale rung holds a state of."""
         return len(self._local)
 
+    def remembered(self, zone: Zone) -> Held | None:
+        """What the memo has of a zone, without waiting for anything; None: `price` must ask."""
+        since_s = self._now_s() - self._policy().memo_ms / 1000
+        return self._local.recent(zone.zone_id, since_s)
+
     async def price(self, zone: Zone) -> Answer:
         return (await self.prices((zone,)))[0]
 
     async def prices(self, zones: Sequence[Zone]) -> list[Answer]:
         """One answer per zone, in the order given; each rung is read once, for all still open."""
+        policy = self._policy()
         climb = _Climb(zone.zone_id for zone in zones)
-        for rung in self._rungs:
-            if not climb.open:
-                break
-            reading = await rung.read(tuple(climb.open))
-            self._local.keep(reading.states.values())
-            climb.take(rung.source, reading, self._oldest_ms())
+        if policy.memo_ms:
+            self._recall(climb, self._now_s() - policy.memo_ms / 1000)
         if climb.open:
-            climb.take_stale(self._local, self._oldest_ms())
+            await self._read_stores(climb, policy)
         now_ms = self._now_ms()
+        if climb.open:
+            level = level_of(cache_failed=climb.cache_failed, store_failed=climb.store_failed)
+            climb.take_local(self._local, now_ms - policy.stale_limit_ms(level))
         return [self._answer(zone, climb, now_ms) for zone in zones]
 
-    def _oldest_ms(self) -> int:
-        return self._now_ms() - self._config.max_age_ms
+    def _recall(self, climb: _Climb, since_s: float) -> None:
+        """Answer from the memo what stores said, or said that they had not, since then."""
+        oldest_ms = self._now_ms() - OLDEST_MS
+        for zone_id in list(climb.open):
+            held = self._local.recent(zone_id, since_s)
+            if held is not None and held.live is not None:
+                if held.state.window_end_ms >= oldest_ms:
+                    live = held.live
+                    climb.settle(zone_id, Found(held.state, live.source, live.reason, Via.MEMO))
+                continue
+            miss = self._misses.get(zone_id)
+            if miss is not None and miss.begun_s >= since_s:
+                climb.recall_miss(zone_id, miss)
+
+    async def _read_stores(self, climb: _Climb, policy: ReadPolicy) -> None:
+        self.bulkhead.limit = policy.reads_in_flight
+        try:
+            with self.bulkhead, request_deadline(policy.deadline_ms / 1000, self._now_s):
+                for rung in self._rungs:
+                    if unasked := climb.unasked:
+                        await self._read(rung, climb, unasked)
+        except BulkheadFullError:
+            climb.refuse()
+        else:
+            self._note_misses(climb)
+
+    async def _read(self, rung: Rung, climb: _Climb, zone_ids: Sequence[str]) -> None:
+        reading = await rung.read(zone_ids)
+        if reading.states:
+            live = Live(rung.source, climb.first_reason, reading.begun_s)
+            self._local.keep(reading.states.values(), live)
+        climb.take(rung.source, reading, self._now_ms() - OLDEST_MS)
+
+    def _note_misses(self, climb: _Climb) -> None:
+        """Remember what the last store that could be asked did not have."""
+        if climb.store_failed or climb.first_reason is None:
+            return
+        miss = Miss(climb.first_reason, climb.begun_s)
+        for zone_id in climb.unasked:
+            # At most one a zone: only known zones are asked for.
+            self._misses[zone_id] = miss
 
     def _answer(self, zone: Zone, climb: _Climb, now_ms: int) -> Answer:
         found = climb.found.get(zone.zone_id)
@@ -180,59 +152,80 @@ class Ladder:
             source=found.source,
             reason=found.reason,
             now_ms=now_ms,
-            tick_ms=self._config.tick_ms,
+            tick_ms=self.tick_ms,
+            via=found.via,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    state: ZoneState
-    source: Source
-    reason: FallbackReason | None
-
-
-@dataclass(slots=True)
 class _Climb:
     """Where one read stands: what was found, what is still open, and what went wrong."""
 
-    wanted: Iterable[str]
-    open: dict[str, FallbackReason | None] = field(init=False)
-    """Zones without a state, in the order asked, each with why it left the first rung."""
-    found: dict[str, _Found] = field(default_factory=dict)
-    answered_rungs: int = 0
+    def __init__(self, wanted: Iterable[str]) -> None:
+        self.open = dict.fromkeys(wanted)
+        """Zones without a state, in the order asked."""
+        self.found: dict[str, Found] = {}
+        self.first_reason: FallbackReason | None = None
+        """Why this read did not end at Redis; None until Redis was asked."""
+        self.cache_failed = False
+        """Redis was asked in vain; a miss is an answer."""
+        self.store_failed = False
+        self.begun_s = 0.0
+        self._missing: dict[str, FallbackReason] = {}
 
-    def __post_init__(self) -> None:
-        self.open = dict.fromkeys(self.wanted)
+    @property
+    def unasked(self) -> list[str]:
+        """Open zones that a store may still have."""
+        return [zone_id for zone_id in self.open if zone_id not in self._missing]
+
+    def settle(self, zone_id: str, found: Found) -> None:
+        self.found[zone_id] = found
+        del self.open[zone_id]
+
+    def recall_miss(self, zone_id: str, miss: Miss) -> None:
+        """No store had the zone a moment ago: none is asked again."""
+        self._missing[zone_id] = miss.reason
+        self.cache_failed |= miss.reason is not FallbackReason.REDIS_MISS
+
+    def refuse(self) -> None:
+        """Too many reads wait already: no store is asked."""
+        self.cache_failed = self.store_failed = True
+        self.first_reason = FallbackReason.REDIS_UNAVAILABLE
 
     def take(self, source: Source, reading: Reading, oldest_ms: int) -> None:
-        if reading.failure is None:
-            self.answered_rungs += 1
-        why = _why(reading)
-        for zone_id, reason in list(self.open.items()):
+        via = Via.FLIGHT if reading.is_joined else Via.READ
+        for zone_id in self.unasked:
             state = reading.states.get(zone_id)
             if state is not None and state.window_end_ms >= oldest_ms:
-                self.found[zone_id] = _Found(state, source, reason)
-                del self.open[zone_id]
-            elif reason is None:
-                self.open[zone_id] = why
+                self.settle(zone_id, Found(state, source, self.first_reason, via))
+        self.begun_s = self.begun_s or reading.begun_s
+        if source is Source.REDIS:
+            self.cache_failed |= reading.failure is not None
+            self.first_reason = _why(reading.failure)
+        else:
+            self.store_failed = reading.failure is not None
 
-    def take_stale(self, local: LocalZones, oldest_ms: int) -> None:
-        for zone_id in list(self.open):
+    def take_local(self, local: LocalZones, oldest_ms: int) -> None:
+        for zone_id in tuple(self.open):
             state = local.get(zone_id)
             if state is not None and state.window_end_ms >= oldest_ms:
                 reason = self.reason(zone_id, FallbackReason.ALL_SYSTEMS_UNAVAILABLE)
-                self.found[zone_id] = _Found(state, Source.STALE_CACHE, reason)
-                del self.open[zone_id]
+                self.settle(zone_id, Found(state, Source.STALE_CACHE, reason, Via.READ))
 
     def reason(self, zone_id: str, all_failed: FallbackReason) -> FallbackReason:
         """Why a zone got no live state: `all_failed` if no rung could look, else Redis's reason."""
-        first = self.open[zone_id]
-        return all_failed if first is None or not self.answered_rungs else first
+        recalled = self._missing.get(zone_id)
+        if recalled is not None:
+            return recalled
+        if self.first_reason is None or (self.cache_failed and self.store_failed):
+            return all_failed
+        return self.first_reason
 
 
-def _why(reading: Reading) -> FallbackReason:
-    if reading.failure is None:
+def _why(failure: Exception | None) -> FallbackReason:
+    if failure is None:
         return FallbackReason.REDIS_MISS
-    if isinstance(reading.failure, DependencyTimeout):
+    if isinstance(failure, CircuitOpenError):
+        return FallbackReason.BREAKER_OPEN
+    if isinstance(failure, DependencyTimeout | DeadlineExceeded):
         return FallbackReason.REDIS_TIMEOUT
     return FallbackReason.REDIS_UNAVAILABLE

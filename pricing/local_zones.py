@@ -1,36 +1,126 @@
-"""The last known state of each zone, in this process."""
+"""The last known state of each zone, in this process: the memo and the stale rung.
+
+One table serves both, so that a memo can never hide what the process knows better: whatever
+brings a newer version, a read, the refresh or the topic, replaces the state for all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-from pricing.model import ZoneState
+from pricing.answers import FallbackReason, Rendered
+from pricing.model import Source, ZoneState
+
+_NEVER_S = float("-inf")
+_STATE_BYTES = 600
+"""A state without its own texts, and its place in the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """That states come from a store right now."""
+
+    source: Source
+    reason: FallbackReason | None
+    """Why the read did not end at Redis; None where it did."""
+    begun_s: float
+    """Monotonic, when the store was asked: what it knew by then is in the states."""
+
+
+class Held:
+    """A zone's state, and what a memo of it may answer."""
+
+    __slots__ = ("live", "rendered", "size", "state")
+
+    def __init__(self, state: ZoneState, live: Live | None, size: int) -> None:
+        self.state = state
+        self.live = live
+        """The last time that a store said so; None where it was read from the disk or the topic."""
+        self.size = size
+        self.rendered: Rendered | None = None
+        """The answer's text but for its age; made on first use, None again with a new state."""
 
 
 class LocalZones:
-    """Keeps the newest state of each zone of the catalogue: what the stale rung answers from.
+    """Keeps the newest state of each zone of the catalogue.
 
-    Holds at most one state per known zone, so its size is the catalogue's. For one event
-    loop; not for threads.
+    Holds at most one state per known zone and at most `max_bytes` in all, by estimate; a zone
+    that finds no room is passed over and counted. For one event loop; not for threads.
     """
 
-    def __init__(self, zone_ids: Collection[str]) -> None:
+    def __init__(self, zone_ids: Collection[str], *, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._known = frozenset(zone_ids)
-        self._states: dict[str, ZoneState] = {}
+        self._max_bytes = max_bytes
+        self._held: dict[str, Held] = {}
+        self.bytes = 0
+        self.refused_total = 0
+        """States that found no room."""
 
-    def keep(self, states: Iterable[ZoneState]) -> None:
-        """Take in every state that is newer than the one held. Unknown zones are passed over."""
+    @property
+    def zone_ids(self) -> Collection[str]:
+        """Every zone of the catalogue, with or without a state."""
+        return self._known
+
+    def keep(self, states: Iterable[ZoneState], live: Live | None = None) -> None:
+        """Take in every state that is newer than the one held. Unknown zones are passed over.
+
+        A store that says the same version again is heard (`live`), and the state stays as it is.
+        """
         for state in states:
-            held = self._states.get(state.zone_id)
+            held = self._held.get(state.zone_id)
             if held is None:
                 if state.zone_id in self._known:
-                    self._states[state.zone_id] = state
-            elif state.window_end_ms > held.window_end_ms:
-                self._states[state.zone_id] = state
+                    self._add(state, live)
+            elif state.window_end_ms > held.state.window_end_ms:
+                self._replace(held, state, live)
+            elif live is not None and state.window_end_ms == held.state.window_end_ms:
+                self._confirm(held, live)
 
     def get(self, zone_id: str) -> ZoneState | None:
-        return self._states.get(zone_id)
+        held = self._held.get(zone_id)
+        return None if held is None else held.state
+
+    def recent(self, zone_id: str, since_s: float) -> Held | None:
+        """What a store said of the zone at `since_s` (monotonic) or later; None: nothing."""
+        held = self._held.get(zone_id)
+        if held is None or held.live is None or held.live.begun_s < since_s:
+            return None
+        return held
+
+    def states(self) -> tuple[ZoneState, ...]:
+        """Every state held."""
+        return tuple(held.state for held in self._held.values())
 
     def __len__(self) -> int:
         """How many zones have a state, of whatever age."""
-        return len(self._states)
+        return len(self._held)
+
+    def _add(self, state: ZoneState, live: Live | None) -> None:
+        size = _size(state)
+        if self.bytes + size > self._max_bytes:
+            self.refused_total += 1
+            return
+        self.bytes += size
+        self._held[state.zone_id] = Held(state, live, size)
+
+    def _replace(self, held: Held, state: ZoneState, live: Live | None) -> None:
+        size = _size(state)
+        if self.bytes + size - held.size > self._max_bytes:
+            self.refused_total += 1
+            return
+        self.bytes += size - held.size
+        held.state, held.live, held.size, held.rendered = state, live, size, None
+
+    def _confirm(self, held: Held, live: Live) -> None:
+        known = held.live
+        if known is not None and live.begun_s <= known.begun_s:
+            return
+        if known is None or (known.source, known.reason) != (live.source, live.reason):
+            held.rendered = None
+        held.live = live
+
+
+def _size(state: ZoneState) -> int:
+    texts = (state.zone_id, state.city_id, state.policy_version, *state.reasons)
+    return _STATE_BYTES + sum(map(len, texts))

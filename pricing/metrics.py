@@ -19,6 +19,7 @@ from prometheus_client import (
 )
 
 import pricing
+from fallback.breaker import State, Transition, Verdict
 from pricing.answers import Answer
 from pricing.errors import (
     DependencyError,
@@ -41,6 +42,16 @@ _OUTCOMES: tuple[tuple[type[DependencyError], str], ...] = (
     (DependencyRefused, "refused"),
 )
 
+
+_BREAKER_STATES = (
+    State.CLOSED,
+    State.OPEN,
+    State.HALF_OPEN,
+    State.FORCED_OPEN,
+    State.DISABLED,
+    State.METRICS_ONLY,
+)
+"""By their numbers in the metric."""
 
 _MISDATED = Admission.OVERDUE | Admission.FUTURE
 """Facts beside what became of a record."""
@@ -98,6 +109,51 @@ class Metrics:
             ["topic", "status"],
             registry=registry,
         )
+        self._breaker_requests = Counter(
+            "circuit_breaker_requests_total",
+            "Calls that a circuit breaker was asked for: success, failure, neutral (cancelled, or "
+            "refused here), rejected.",
+            ["service", "outcome"],
+            registry=registry,
+        )
+        self._breaker_failures = Counter(
+            "circuit_breaker_failures_total",
+            "Calls that a circuit breaker counted as failed.",
+            ["service"],
+            registry=registry,
+        )
+        self._breaker_times = Histogram(
+            "circuit_breaker_response_time",
+            "Seconds that the admitted calls took; read together, many reads are one call.",
+            ["service"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self._breaker_states = Gauge(
+            "circuit_breaker_state",
+            "0 closed, 1 open, 2 half-open; 3 forced open, 4 disabled, 5 metrics only.",
+            ["service"],
+            registry=registry,
+        )
+        self._breaker_changes = Counter(
+            "circuit_breaker_state_changes_total",
+            "Changes of a circuit breaker's state.",
+            ["service", "from", "to"],
+            registry=registry,
+        )
+        self._retries = Counter(
+            "retry_attempts_total",
+            "Retries of writes and background work.",
+            ["service", "operation"],
+            registry=registry,
+        )
+        self._retry_waits = Histogram(
+            "retry_delay_seconds",
+            "Waits before retries.",
+            ["service"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
         self._calls = Counter(
             "dependency_calls_total",
             "Calls to a dependency: ok, timeout, unavailable, saturated, refused or failed.",
@@ -132,6 +188,28 @@ class Metrics:
         """Count a call that went wrong, as an observer of calls."""
         outcome = next((word for kind, word in _OUTCOMES if isinstance(error, kind)), "failed")
         self._calls.labels(dependency, outcome).inc()
+
+    def on_call(self, name: str, verdict: Verdict, duration_s: float) -> None:
+        """Count an admitted call, as an observer of breakers."""
+        self._breaker_requests.labels(name, verdict.value).inc()
+        if verdict is Verdict.FAILURE:
+            self._breaker_failures.labels(name).inc()
+        self._breaker_times.labels(name).observe(duration_s)
+
+    def on_rejected(self, name: str) -> None:
+        """Count a rejection, as an observer of breakers."""
+        self._breaker_requests.labels(name, "rejected").inc()
+
+    def on_state_change(self, name: str, transition: Transition) -> None:
+        """Note a change of state, as an observer of breakers."""
+        self._breaker_states.labels(name).set(_BREAKER_STATES.index(transition.new))
+        self._breaker_changes.labels(name, transition.old.value, transition.new.value).inc()
+
+    def on_retry(self, name: str, operation: str, attempt: int, wait_s: float) -> None:
+        """Count a retry, as an observer of retries."""
+        del attempt
+        self._retries.labels(name, operation).inc()
+        self._retry_waits.labels(name).observe(wait_s)
 
 
 class ProcessorMetrics:

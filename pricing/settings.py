@@ -20,6 +20,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from fallback.breaker import PROFILES, parse_breaker
+
 PREFIX = "EQUILIBRIUM_"
 
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
@@ -92,6 +94,24 @@ class Settings(BaseSettings):
         None, description="Catalogue of zones; the shipped one (New York) by default."
     )
     policy_file: Path | None = Field(None, description="Surge policy; the shipped one by default.")
+    memo_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
+        250, description="A price read from a store answers for so long; 0: every read asks."
+    )
+    price_deadline_ms: Milliseconds = Field(
+        650, description="Deadline of a whole price read, over every store that it asks."
+    )
+    stale_refresh_s: Annotated[float, Field(gt=0, le=3_600)] = Field(
+        3.0, description="How often every zone's last known price is read anew."
+    )
+    breaker_redis: str = Field(
+        "redis",
+        description="Circuit breaker of Redis: a profile, then fields that differ, as in "
+        "`redis,window_s=10,buckets=20`. Profiles: " + ", ".join(PROFILES) + ".",
+    )
+    breaker_database: str = Field("database", description="Circuit breaker of Postgres.")
+    breaker_kafka: str = Field("kafka", description="Circuit breaker of Kafka's readers.")
+    breaker_auth: str = Field("auth", description="Circuit breaker of key servers.")
+    breaker_alert: str = Field("alert", description="Circuit breaker of each alert channel.")
     publish_wait_ms: Milliseconds = Field(
         50, description="How long an ingest request waits for Kafka before it says `buffered`."
     )
@@ -167,6 +187,14 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"unknown dependency {unknown[0]!r}; use redis, database, kafka")
         return named
+
+    @field_validator(
+        "breaker_redis", "breaker_database", "breaker_kafka", "breaker_auth", "breaker_alert"
+    )
+    @classmethod
+    def _is_breaker(cls, value: str) -> str:
+        parse_breaker(value)
+        return value
 
     @field_validator("database_url", "redis_url")
     @classmethod

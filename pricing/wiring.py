@@ -16,13 +16,14 @@ import stamina
 import structlog
 from fastapi import FastAPI
 
+from fallback.breaker import BreakerRegistry, CircuitBreaker, parse_breaker
 from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
 from pricing.cache import RedisConfig, RedisStates
 from pricing.database import DatabaseConfig
 from pricing.drain import Drain
 from pricing.health import PassiveHealth, WatchedPublisher, probing
-from pricing.ladder import Ladder, LadderConfig
+from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
 from pricing.metrics import Metrics, ProcessorMetrics
 from pricing.ports import CityTick
@@ -31,6 +32,8 @@ from pricing.processor.lanes import NewestLane, OrderedLane
 from pricing.processor.price_events import price_event
 from pricing.processor.processor import Outputs, ProcessorConfig, ZoneProcessor
 from pricing.publishing import KafkaPublisher
+from pricing.read_policy import ReadPolicy
+from pricing.rungs import store_rungs
 from pricing.settings import Settings
 from pricing.store import PostgresStates
 from pricing.surge.city import CityStates, CitySurge
@@ -104,6 +107,30 @@ def window_config(settings: Settings) -> WindowConfig:
     )
 
 
+def read_policy(settings: Settings) -> ReadPolicy:
+    """The limits of price reads, as long as nobody changes them."""
+    return ReadPolicy(
+        redis_timeout_ms=settings.redis_timeout_ms,
+        database_timeout_ms=settings.database_timeout_ms,
+        database_in_flight=settings.database_max_in_flight,
+        memo_ms=settings.memo_ms,
+        deadline_ms=settings.price_deadline_ms,
+    )
+
+
+def open_breakers(settings: Settings, metrics: Metrics) -> BreakerRegistry:
+    """The circuit breakers of an API process."""
+    breakers = BreakerRegistry()
+    texts = {
+        "redis": settings.breaker_redis,
+        "database": settings.breaker_database,
+        "kafka": settings.breaker_kafka,
+    }
+    for name, text in texts.items():
+        breakers.add(CircuitBreaker(name, parse_breaker(text), observers=(metrics,)))
+    return breakers
+
+
 async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> None:
     """Create the topics that are missing; warn of those that are not as they must be.
 
@@ -127,7 +154,9 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     catalogue = load_catalogue(settings.zones_file)
     kafka = kafka_config(settings)
     metrics = Metrics()
-    health = PassiveHealth(now_ms=now_ms)
+    breakers = open_breakers(settings, metrics)
+    policy = read_policy(settings)
+    health = PassiveHealth(now_ms=now_ms, breakers=breakers)
     observers = (health, metrics)
     drain = Drain()
     async with AsyncExitStack() as stack:
@@ -138,17 +167,21 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         await stack.enter_async_context(
             probing(health, {"redis": cache.ping, "database": store.ping})
         )
-        ladder = Ladder(
+        rungs = store_rungs(
             cache=cache,
             store=store,
-            local=LocalZones([zone.zone_id for zone in catalogue.zones]),
-            config=LadderConfig(
-                redis_timeout_ms=settings.redis_timeout_ms,
-                database_timeout_ms=settings.database_timeout_ms,
-                tick_ms=settings.tick_s * 1000,
-            ),
-            now_ms=now_ms,
+            breakers=breakers,
+            policy=lambda: policy,
             observers=observers,
+        )
+        stack.push_async_callback(rungs.close)
+        ladder = Ladder(
+            cache=rungs.redis,
+            store=rungs.database,
+            local=LocalZones([zone.zone_id for zone in catalogue.zones]),
+            policy=lambda: policy,
+            tick_ms=settings.tick_s * 1000,
+            now_ms=now_ms,
         )
         publisher = KafkaPublisher(producer, kafka, timeout_s=_PUBLISH_TIMEOUT_S)
         parts = ApiParts(

@@ -10,7 +10,7 @@ The files, from pure to shell: `config.py`, `window.py`, `machine.py` (every dec
 
 from fallback.breaker.breaker import CircuitBreaker, Verdict
 from fallback.breaker.config import BreakerConfig
-from fallback.breaker.machine import Machine, Permit, Snapshot, State
+from fallback.breaker.machine import Machine, Permit, Snapshot, State, Transition
 from fallback.breaker.profiles import PROFILES, parse_breaker
 from fallback.breaker.registry import BreakerRegistry
 
@@ -23,6 +23,7 @@ __all__ = [
     "Permit",
     "Snapshot",
     "State",
+    "Transition",
     "Verdict",
     "parse_breaker",
 ]

@@ -81,6 +81,11 @@ class CircuitBreaker:
         """The present state; reading it changes nothing."""
         return self._machine.state
 
+    @property
+    def generation(self) -> int:
+        """Grows with every change of state."""
+        return self._machine.generation
+
     def snapshot(self) -> Snapshot:
         """Counts and totals for health, metrics and the mode."""
         return self._machine.snapshot(self._now_s())

@@ -24,6 +24,10 @@ class BreakerRegistry:
         """The breaker of that name; None if there is none."""
         return self._breakers.get(name)
 
+    def __getitem__(self, name: str) -> CircuitBreaker:
+        """The breaker of that name. Raises `KeyError`."""
+        return self._breakers[name]
+
     def reset_all(self) -> None:
         """Close every breaker."""
         for breaker in self:

@@ -6,14 +6,17 @@ import json
 import sys
 from collections.abc import Sequence
 
+from fallback.breaker import PROFILES, BreakerRegistry, CircuitBreaker
 from pricing.api.parts import ApiParts
 from pricing.app import create_app
-from pricing.health import PassiveHealth
-from pricing.ladder import Ladder, LadderConfig
+from pricing.health import DEPENDENCIES, PassiveHealth
+from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
 from pricing.memory import MemoryStates
 from pricing.metrics import Metrics
 from pricing.ports import Receipt
+from pricing.read_policy import ReadPolicy
+from pricing.rungs import store_rungs
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
 from streaming.events import Event
@@ -33,8 +36,18 @@ def _idle_parts() -> ApiParts:
     """Parts that are never called: the document says what there is, not what it is made of."""
     catalogue = Catalogue(())
     stores = MemoryStates()
+    policy = ReadPolicy()
+    breakers = BreakerRegistry()
+    for name in DEPENDENCIES:
+        breakers.add(CircuitBreaker(name, PROFILES[name]))
+    rungs = store_rungs(cache=stores, store=stores, breakers=breakers, policy=lambda: policy)
     ladder = Ladder(
-        cache=stores, store=stores, local=LocalZones(()), config=LadderConfig(), now_ms=int
+        cache=rungs.redis,
+        store=rungs.database,
+        local=LocalZones(()),
+        policy=lambda: policy,
+        tick_ms=5_000,
+        now_ms=int,
     )
     return ApiParts(
         catalogue=catalogue,

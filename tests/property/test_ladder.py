@@ -19,7 +19,7 @@ from pricing.surge.confidence import confidence_at, freshness_at
 from tests.support.api import ZONES, LadderWorld
 from tests.support.zone_states import TICK_MS, zone_state
 
-MAX_AGE_MS = 600_000
+MAX_AGE_MS = 3_600_000
 Z1 = ZONES[0]
 
 FAILURES = {
@@ -46,7 +46,8 @@ class Outcome:
 
 
 AGES = st.one_of(
-    st.integers(0, 2 * MAX_AGE_MS), st.sampled_from([0, MAX_AGE_MS, MAX_AGE_MS + 1, 15_000, 15_001])
+    st.integers(0, 2 * MAX_AGE_MS),
+    st.sampled_from([0, MAX_AGE_MS, MAX_AGE_MS + 1, 15_000, 15_001, 120_000, 120_001]),
 )
 HELD = st.builds(Outcome, st.none(), st.one_of(st.none(), AGES))
 OUTCOMES = st.one_of(HELD, st.builds(Outcome, st.sampled_from(sorted(FAILURES)), AGES))
@@ -63,13 +64,14 @@ def expected(redis, database, local):
     # A state that a rung gave is kept, so the newest one ever seen is what stands by.
     seen = [rung.age_ms for rung in (redis, database, local) if not rung.failure]
     known = min((age for age in seen if age is not None), default=None)
-    if known is not None and known <= MAX_AGE_MS:
+    limit = {2: MAX_AGE_MS, 1: 120_000, 0: 15_000}[bool(redis.failure) + bool(database.failure)]
+    if known is not None and known <= limit:
         return "stale_cache", "all_systems_unavailable" if both_failed else first, known
     return "default", "all_systems_failed" if both_failed else first, 0
 
 
 def arrange(redis, database, local):
-    world = LadderWorld(max_age_ms=MAX_AGE_MS)
+    world = LadderWorld()
     world.now_ms = TICK_MS
     for shelf, outcome in ((world.cache, redis), (world.store, database)):
         shelf.failure = FAILURES.get(outcome.failure)

@@ -11,8 +11,8 @@ from pricing.errors import (
     DependencyTimeout,
     DependencyUnavailable,
 )
-from pricing.ladder import LadderConfig
 from pricing.model import MICRO, Freshness, Source
+from pricing.read_policy import OLDEST_MS, ReadPolicy
 from tests.support.api import NOW_MS, ZONES, LadderWorld
 from tests.support.zone_states import TICK_MS, zone_state
 
@@ -94,12 +94,13 @@ async def test_default_fare_is_the_zones_own_and_is_kept_nowhere():
 
 
 async def test_state_older_than_the_limit_is_no_answer_wherever_it_is():
-    world = LadderWorld(max_age_ms=1_000)
+    world = LadderWorld()
     world.cache.put(zone_state("z1"))
     world.store.put(zone_state("z1"))
     world.local.keep([zone_state("z1")])
+    world.now_ms = TICK_MS + OLDEST_MS + 1
     assert (await world.ladder.price(Z1)).source is Source.DEFAULT
-    world.now_ms = TICK_MS + 1_000
+    world.now_ms = TICK_MS + OLDEST_MS
     assert (await world.ladder.price(Z1)).source is Source.REDIS
 
 
@@ -132,8 +133,17 @@ async def test_cancelled_read_is_cancelled_and_no_failure():
 
 
 @pytest.mark.parametrize(
-    "name", ["redis_timeout_ms", "database_timeout_ms", "tick_ms", "max_age_ms"]
+    ("name", "value"),
+    [
+        ("redis_timeout_ms", 0),
+        ("redis_in_flight", -1),
+        ("database_timeout_ms", 0),
+        ("database_in_flight", -1),
+        ("memo_ms", -1),
+        ("deadline_ms", 0),
+        ("reads_in_flight", -1),
+    ],
 )
-def test_config_out_of_range_names_the_value(name):
-    with pytest.raises(ValueError, match=f"{name}=0"):
-        LadderConfig(**{name: 0})
+def test_policy_out_of_range_names_the_value(name, value):
+    with pytest.raises(ValueError, match=f"{name}={value}"):
+        ReadPolicy(**{name: value})
