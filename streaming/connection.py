@@ -23,7 +23,8 @@ _log = structlog.get_logger(__name__)
 METADATA_MAX_AGE_MS = 10_000
 """Also how soon an idle client finds a broker that came back: nothing else makes it look."""
 _FIRST_WAIT_S = 0.1
-_LONGEST_WAIT_S = 10.0
+_LONGEST_WAIT_S = 3.0
+"""Also how long a broker may be back before a client that was made anew notices."""
 _CANCEL_S = 1.0
 
 
@@ -49,7 +50,7 @@ def client_settings(config: KafkaConfig) -> dict[str, Any]:
 
 
 def growing_waits() -> Iterator[float]:
-    """Seconds to wait before each next attempt: doubling from 0.1 to 10, jittered by half."""
+    """Seconds to wait before each next attempt: doubling from 0.1 to 3, jittered by half."""
     longest = _FIRST_WAIT_S
     while True:
         yield longest * (0.5 + random.random() / 2)  # noqa: S311 - spreads clients, no secret

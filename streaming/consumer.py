@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streaming.config import KafkaConfig
 from streaming.drain import Drain, Drained
@@ -122,10 +122,16 @@ class LogReader:
         Returns False where the slot is not ours any more: its next owner handles the records
         again. Raises `BrokerError` where the broker does not take it.
         """
-        values = {TopicPartition(topic, slot): (at, metadata) for topic, at in offsets.items()}
+        values = {
+            TopicPartition(topic, slot): OffsetAndMetadata(at, metadata)
+            for topic, at in offsets.items()
+        }
         try:
             async with self._asking(slot) as consumer:
-                await consumer.commit(values)
+                # commit() tries again without an end, and shields a request that outlives it.
+                coordinator: Any = consumer._coordinator  # noqa: SLF001 - see above
+                await coordinator.ensure_coordinator_known()
+                await coordinator._do_commit_offsets(None, values)  # noqa: SLF001 - see above
         except MembershipLost as error:
             _log.info("commit dropped", slot=slot, reason=error.reason)
             return False

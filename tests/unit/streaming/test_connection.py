@@ -12,9 +12,9 @@ from streaming.config import KafkaConfig
 from streaming.connection import client_settings, finish_within, growing_waits
 
 
-def test_waits_grow_to_ten_seconds_and_differ():
+def test_waits_grow_to_three_seconds_and_differ():
     waits = list(islice(growing_waits(), 12))
-    longest = [min(0.1 * 2**attempt, 10) for attempt in range(12)]
+    longest = [min(0.1 * 2**attempt, 3) for attempt in range(12)]
     assert all(top / 2 <= wait <= top for wait, top in zip(waits, longest, strict=True))
     assert waits != list(islice(growing_waits(), 12))
 
