@@ -42,6 +42,7 @@ class Lane:
         """When the disk was last read for it, in turns."""
         self.ready: deque[Record] = deque()
         self.ready_bytes = 0
+        self._next_bytes = 0
         self._taken: deque[_Taken] = deque()
         self._highest_taken = acked
         self._waiter: asyncio.Future[None] | None = None
@@ -95,9 +96,10 @@ class Lane:
         first = self.first_outstanding()
         if first is None:
             return
-        self.behind_ms = self.oldest_ms()
+        oldest_ms = self.oldest_ms()
         self.is_behind = True
-        self.next_seq = first
+        self.move_on(first)
+        self.behind_ms = oldest_ms
         self.ready.clear()
         self.ready_bytes = 0
         self._taken.clear()
@@ -126,7 +128,7 @@ class Lane:
     def offer(self, record: Record, room: int) -> bool:
         """Read a record ahead. False: the lane holds `room` bytes already."""
         size = OVERHEAD + len(record.body)
-        if self.ready and self.ready_bytes + size > room:
+        if not self._fits(size, room):
             return False
         self.ready.append(record)
         self.ready_bytes += size
@@ -135,11 +137,26 @@ class Lane:
             waiter.set_result(None)
         return True
 
+    def wants(self, room: int) -> bool:
+        """Whether to read from the disk for it: half of `room` is empty, and the next fits."""
+        if not (self.is_behind and self.is_active):
+            return False
+        return not self.ready or (
+            self.ready_bytes * 2 <= room and self._fits(self._next_bytes, room)
+        )
+
     def fall_behind(self, record: Record) -> None:
         """From this record on, the lane reads from the disk."""
         self.is_behind = True
         self.next_seq = record.seq
         self.behind_ms = record.appended_ms
+        self._next_bytes = OVERHEAD + len(record.body)
+
+    def move_on(self, seq: int) -> None:
+        """Everything below `seq` is taken in; what comes there is not known."""
+        self.next_seq = seq
+        self.behind_ms = None
+        self._next_bytes = 0
 
     def catch_up(self) -> None:
         """Nothing of the lane is left on the disk alone."""
@@ -157,6 +174,9 @@ class Lane:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_exception(SpoolClosed("the spool is closed"))
+
+    def _fits(self, size: int, room: int) -> bool:
+        return not self.ready or self.ready_bytes + size <= room
 
     def _activate(self) -> None:
         self.is_active = True

@@ -105,11 +105,7 @@ class Reader:
     def next_job(self) -> Job | None:
         """What to read now; None: nobody wants anything."""
         room = self._room()
-        hungry = [
-            lane
-            for lane in self.lanes.values()
-            if lane.is_behind and lane.is_active and lane.ready_bytes * 2 <= room
-        ]
+        hungry = [lane for lane in self.lanes.values() if lane.wants(room)]
         hungry.sort(key=lambda lane: (not lane.is_starving(), lane.served))
         for lane in hungry:
             place = self._locate(lane)
@@ -223,8 +219,7 @@ class Reader:
                 lane.fall_behind(record)
                 del covered[record.lane]
         for lane in covered.values():
-            lane.next_seq = chunk.next_seq
-            lane.behind_ms = None
+            lane.move_on(chunk.next_seq)
             if chunk.next_seq >= self._head:
                 lane.catch_up()
 

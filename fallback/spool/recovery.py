@@ -48,7 +48,7 @@ class Recovered:
     torn_bytes: int = 0
     """Cut from the tail: writes that nobody was told of."""
     lost_records: int = 0
-    """Promised, and not there: before the first segment, or behind the last record."""
+    """Promised, and not there: the segments are missing."""
     corrupt_bytes: int = 0
     """Damaged bytes in the tail that held a promise."""
 
@@ -87,18 +87,18 @@ def recover(
         lost = max(0, cursor.synced_seq - cursor.low_water)
         return Recovered((), cursor, next_seq, next_number, lost_records=lost)
     tail = _read_tail(files, directory / names[-1].file_name(), names[-1])
+    # Numbers that only the cursor knows are a hole behind the last record: reading counts it.
     next_seq = max(tail.end_seq, cursor.highest() + 1)
-    promised = max(0, cursor.synced_seq + 1 - tail.end_seq)
-    missing = max(0, names[0].base - cursor.low_water - 1)
     found = Recovered(
-        _sealed(files, directory, names, tail),
+        _sealed(files, directory, names, tail, next_seq),
         cursor,
         next_seq,
         next_number,
-        lost_records=promised + missing,
+        lost_records=max(0, names[0].base - cursor.low_water - 1),
     )
     if tail.torn is not None:
-        found = _cut(files, directory / names[-1].file_name(), found, tail.torn, quarantine)
+        promised = cursor.synced_seq >= tail.end_seq
+        found = _cut(files, directory, found, tail.torn, quarantine if promised else None)
     return _drop_delivered(files, directory, found)
 
 
@@ -126,9 +126,9 @@ def _read_tail(files: Files, path: Path, name: SegmentName) -> _Tail:
 
 
 def _sealed(
-    files: Files, directory: Path, names: list[SegmentName], tail: _Tail
+    files: Files, directory: Path, names: list[SegmentName], tail: _Tail, next_seq: int
 ) -> tuple[Sealed, ...]:
-    ends = [name.base for name in names[1:]] + [tail.end_seq]
+    ends = [name.base for name in names[1:]] + [next_seq]
     sizes = [files.size(directory / name.file_name()) for name in names]
     extents = [*sizes[:-1], tail.extent]
     return tuple(
@@ -138,19 +138,19 @@ def _sealed(
 
 
 def _cut(
-    files: Files, path: Path, found: Recovered, torn: Damage, quarantine: Quarantine
+    files: Files, directory: Path, found: Recovered, torn: Damage, quarantine: Quarantine | None
 ) -> Recovered:
-    """Cut the tail off; keep a copy first where it held a promise."""
+    """Cut the tail off; keep a copy first if it held a promise."""
     last = found.segments[-1]
-    promised = found.cursor.synced_seq >= last.end_seq
-    file = files.open(path, Access.WRITE)
+    file = files.open(directory / last.name.file_name(), Access.WRITE)
     try:
-        if promised:
+        if quarantine is not None:
             quarantine.keep(last.name, torn.at, file.read_at(torn.at, torn.size))
         file.truncate(torn.at)
     finally:
         file.close()
-    _log.warning("spool tail cut", file=path.name, size=torn.size, promised=promised)
+    promised = quarantine is not None
+    _log.warning("spool tail cut", at=torn.at, size=torn.size, promised=promised)
     return replace(
         found,
         segments=(*found.segments[:-1], replace(last, extent=torn.at, size=torn.at)),
