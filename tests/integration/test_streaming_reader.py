@@ -16,13 +16,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.record.util import calc_crc32c
 
 from pricing.embedded import ApacheKafka, Tansu
-from streaming.codec import decode
+from streaming.codec import decode, encode
 from streaming.config import KafkaConfig
 from streaming.consumer import LogReader, ReaderTiming
+from streaming.dead_letter import DeadLetters
 from streaming.errors import InvalidMessage
 from streaming.partitioning import partition_for
 from streaming.producer import EventProducer
-from streaming.topics import INPUTS, ensure_topics, full_name
+from streaming.topics import INPUTS, dlq_of, ensure_topics, full_name
 from tests.support.kafka_log import (
     HOUR_MS,
     QUICK,
@@ -284,6 +285,35 @@ async def test_reader_that_does_not_poll_loses_its_slots(config):
         assert not await idle.commit(next(iter(first.open)), {topics_of(config)[0]: 1})
         await first.poll()
         assert not first.open
+
+
+async def test_slots_of_a_static_member_that_stays_away_go_to_the_other(config):
+    async with reader_of(config, "other") as other:
+        second = Reading(other)
+        async with reader_of(config, "gone") as gone:
+            await asyncio.gather(Reading(gone).until_open(slots=3), second.until_open(slots=3))
+        stopped = time.monotonic()
+        await second.until_open(slots=6)
+        session_s = QUICK.session_timeout_ms / 1000
+        assert session_s - 1 < time.monotonic() - stopped < session_s + 4
+
+
+async def test_record_that_is_too_large_for_us_is_dead_lettered_whole(config, producer):
+    topic = topics_of(config)[0]
+    value = b"{" + b" " * 1_040_000 + b"}"
+    record = replace(encode(ride_request()), value=value)
+    await producer.send_records(topic, [record], timeout_s=10)
+    async with reader_of(config) as reader:
+        (read,) = await Reading(reader).until_records(1)
+    with pytest.raises(InvalidMessage, match="too_large") as caught:
+        decode(read)
+    letters = DeadLetters(producer, now_ms=wall_ms)
+    await letters.send(read, caught.value)
+    dead = dlq_of(topic)
+    async with reader_of(config, topics=[dead]) as reader:
+        (letter,) = await Reading(reader).until_records(1)
+    assert (letter.partition, letter.key, letter.value) == (SLOT, b"nyc", value)
+    assert dict(letter.headers)["dlq_reason"] == b"too_large"
 
 
 async def test_end_is_told_at_once_in_a_quiet_log(config):
