@@ -6,11 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 import httpx2
 
 from pricing.model import MICRO, Freshness, Source
+from streaming.events import to_ms
 
 _MAX_BATCH: Final = 500
 _EVERY_S: Final = 1.0
@@ -34,7 +36,9 @@ class PriceCounts:
 class PriceReader:
     """Holds the newest answer of each zone.
 
-    `multipliers` is what the city's riders and drivers see, in millionths.
+    `multipliers` is what the city's riders and drivers see, in millionths. A price counts as
+    live only if it was made after `since_ms`: an earlier run may have left some that are still
+    fresh.
     """
 
     def __init__(
@@ -42,10 +46,12 @@ class PriceReader:
         client: httpx2.AsyncClient,
         zone_ids: Sequence[str],
         *,
+        since_ms: int,
         monotonic: Callable[[], float],
     ) -> None:
         self._client = client
         self._zone_ids = zone_ids
+        self._since_ms = since_ms
         self._monotonic = monotonic
         self.counts = PriceCounts()
         self.answers: dict[str, Mapping[str, Any]] = {}
@@ -97,12 +103,13 @@ class PriceReader:
             self.counts.answers += 1
             self.counts.by_source[answer["source"]] += 1
             self.answers[answer["data"]["zone_id"]] = answer
-            if is_live(answer):
+            if is_live(answer, self._since_ms):
                 self.is_live.set()
 
 
-def is_live(answer: Mapping[str, Any]) -> bool:
-    """Whether a price is up to date and made from events."""
+def is_live(answer: Mapping[str, Any], since_ms: int) -> bool:
+    """Whether a price is up to date, made from events, and made after a moment."""
     data = answer["data"]
     is_fresh = answer["source"] == Source.REDIS and answer["freshness"] == Freshness.REAL_TIME
-    return is_fresh and bool(data["demand_count"] or data["supply_count"])
+    is_ours = to_ms(datetime.fromisoformat(answer["timestamp"])) > since_ms
+    return is_fresh and is_ours and bool(data["demand_count"] or data["supply_count"])

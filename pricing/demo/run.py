@@ -125,7 +125,7 @@ class Demo:
         ledger = Ledger()
         feed = Feed(client, ledger, self._now_ms)
         zone_ids = [zone.zone_id for zone in catalogue.zones]
-        reader = PriceReader(client, zone_ids, monotonic=self._monotonic)
+        reader = PriceReader(client, zone_ids, since_ms=self._now_ms(), monotonic=self._monotonic)
         cities = make_cities(self._options, catalogue, trips, self._now_ms())
         self._screen.say(f"the city's clock shows {cities.time}")
         if cities.replay is not None and cities.replay.skipped:

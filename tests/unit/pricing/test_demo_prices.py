@@ -8,6 +8,9 @@ import httpx2
 import pytest
 
 from pricing.demo.price_reader import PriceReader, is_live
+from streaming.events import rfc3339
+
+NOW_MS = 1_795_000_000_000
 
 
 def answer(
@@ -26,6 +29,7 @@ def answer(
         "data": {**fields, **data},
         "source": source,
         "freshness": freshness,
+        "timestamp": rfc3339(NOW_MS),
         "age_ms": 1_200,
         "mode": "normal",
     }
@@ -57,7 +61,9 @@ async def _asked_once(service: Service, zone_ids: list[str]) -> PriceReader:
     ticks = iter(range(1_000_000))
     transport = httpx2.MockTransport(service)
     async with httpx2.AsyncClient(base_url="http://127.0.0.1", transport=transport) as client:
-        reader = PriceReader(client, zone_ids, monotonic=lambda: next(ticks) / 8)
+        reader = PriceReader(
+            client, zone_ids, since_ms=NOW_MS - 1, monotonic=lambda: next(ticks) / 8
+        )
         for start in range(0, len(zone_ids), 500):
             await reader._ask(zone_ids[start : start + 500])
     return reader
@@ -95,7 +101,7 @@ async def test_reader_asks_for_at_most_500_zones_at_once():
     transport = httpx2.MockTransport(service)
     async with httpx2.AsyncClient(base_url="http://127.0.0.1", transport=transport) as client:
         zone_ids = [str(number) for number in range(501)]
-        reader = PriceReader(client, zone_ids, monotonic=lambda: next(ticks))
+        reader = PriceReader(client, zone_ids, since_ms=NOW_MS - 1, monotonic=lambda: next(ticks))
         run = asyncio.create_task(reader.run())
         async with asyncio.timeout(5):
             while len(reader.answers) < len(zone_ids):
@@ -125,4 +131,8 @@ async def test_reader_that_starts_counting_keeps_its_answers():
 def test_price_is_live_when_fresh_from_redis_and_made_of_events(
     given: dict[str, Any], expected: bool
 ):
-    assert is_live(given) is expected
+    assert is_live(given, NOW_MS - 1) is expected
+
+
+def test_price_left_by_an_earlier_run_is_not_live():
+    assert not is_live(answer(), NOW_MS)
