@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from fallback.mode import (
+    Band,
+    Bounds,
+    BoundsKind,
+    EventKind,
+    Inputs,
+    InputSpec,
+    Level,
+    Mode,
+    ModeConfig,
+    Reading,
+    Scale,
+    causes,
+    initial,
+    step,
+)
+from tests.support.mode_inputs import CONFIG, SCALE, inputs, levels, readings, run
+
+WELL = inputs()
+
+
+def test_levels_belong_to_three_modes():
+    assert [level.mode for level in Level] == [
+        Mode.NORMAL,
+        Mode.DEGRADED,
+        Mode.DEGRADED,
+        Mode.EMERGENCY,
+        Mode.EMERGENCY,
+    ]
+    assert Level.parse("severe") is Level.SEVERE
+    with pytest.raises(ValueError, match="level='worse'"):
+        Level.parse("worse")
+
+
+@pytest.mark.parametrize(
+    ("value", "entered", "kept"),
+    [(4, 0, 0), (5, 0, 1), (9, 0, 1), (10, 1, 1), (15, 1, 2), (20, 2, 2), (36, 3, 4), (40, 4, 4)],
+)
+def test_scale_has_a_band_for_each_level(value, entered, kept):
+    assert (SCALE.entered(value), SCALE.kept(value)) == (entered, kept)
+
+
+def test_threshold_is_where_the_level_begins():
+    scale = Scale(moderate=Band(20, 10))
+    assert SCALE.threshold(Level.SEVERE) == 30
+    assert (scale.threshold(Level.NORMAL), scale.threshold(Level.MINOR)) == (20, None)
+    assert Scale().threshold(Level.NORMAL) is None
+
+
+def test_two_bad_ticks_change_nothing_and_the_third_does():
+    state, events = run(CONFIG, [inputs(load=20)] * 2)
+    assert (state.computed, events) == (Level.NORMAL, [])
+    state, events = run(CONFIG, [inputs(load=20)], state=state)
+    assert (state.effective, levels(events)) == (Level.MODERATE, ["normal>moderate"])
+
+
+def test_interrupted_ticks_do_not_add_up():
+    state, events = run(CONFIG, [inputs(load=20), inputs(load=20), WELL] * 5)
+    assert (state.computed, levels(events)) == (Level.NORMAL, [])
+
+
+def test_ticks_at_different_levels_give_the_level_that_all_reached():
+    state, _ = run(CONFIG, [inputs(load=40), inputs(load=12), inputs(load=30)])
+    assert state.computed is Level.MINOR
+
+
+def test_worst_input_decides_and_not_how_many():
+    state, _ = run(CONFIG, [inputs(load=12, latency=12, store=Level.MINOR)] * 9)
+    assert state.computed is Level.MINOR
+    state, _ = run(CONFIG, [inputs(load=12, store=Level.SEVERE)] * 3)
+    assert state.computed is Level.SEVERE
+
+
+def test_hard_cause_holds_at_once_also_between_ticks():
+    state, events = run(CONFIG, [WELL])
+    state, events = step(CONFIG, state, inputs(store=Level.SEVERE, hard=True), state.last_s + 0.1)
+    assert (state.effective, levels(events)) == (Level.SEVERE, ["normal>severe"])
+
+
+def test_hard_cause_holds_at_once_on_a_tick():
+    state, _ = run(CONFIG, [inputs(store=Level.CRITICAL, hard=True)])
+    assert state.effective is Level.CRITICAL
+
+
+def test_input_stands_at_its_level_until_it_leaves_the_band():
+    state, _ = run(CONFIG, [inputs(load=20)] * 3)
+    state, _ = run(CONFIG, [inputs(load=16)], state=state)
+    assert state.inputs["load"].level is Level.MODERATE
+    state, _ = run(CONFIG, [inputs(load=14)], state=state)
+    assert state.inputs["load"].level is Level.MINOR
+
+
+def test_steps_between_ticks_are_no_evidence_for_soft_causes():
+    state, _ = run(CONFIG, [WELL])
+    soft = inputs(load=40, store=Level.CRITICAL)
+    for _ in range(20):
+        state, events = step(CONFIG, state, soft, state.last_s + 0.01)
+        assert not events
+    assert state.computed is Level.NORMAL
+
+
+def test_smoothed_input_ignores_single_spikes():
+    spiky = [inputs(latency=100.0 if tick % 3 == 0 else 0.0) for tick in range(60)]
+    state, events = run(CONFIG, spiky)
+    assert (state.computed, events) == (Level.NORMAL, [])
+    state, _ = run(CONFIG, [inputs(latency=100.0)] * 5)
+    assert state.computed is Level.CRITICAL
+
+
+def test_smoothed_input_takes_the_median_of_five():
+    state, _ = run(CONFIG, [inputs(latency=value) for value in (1.0, 50.0, 3.0, 40.0, 21.0)])
+    assert state.inputs["latency"].value == 21.0
+    assert state.inputs["latency"].history == (1.0, 50.0, 3.0, 40.0, 21.0)
+
+
+def test_way_down_is_one_level_a_dwell():
+    state, _ = run(CONFIG, [inputs(load=30)] * 3)
+    state, events = run(CONFIG, [WELL] * 59, state=state)
+    assert (state.effective, events) == (Level.SEVERE, [])
+    state, events = run(CONFIG, [WELL] * 121, state=state)
+    assert levels(events) == ["severe>moderate", "moderate>minor", "minor>normal"]
+    assert [event.at_s for event in events] == [63.0, 123.0, 183.0]
+    assert [event.previous_s for event in events] == [60.0, 60.0, 60.0]
+
+
+def test_one_tick_above_the_exit_begins_the_dwell_again():
+    state, _ = run(CONFIG, [inputs(load=30)] * 3)
+    state, _ = run(CONFIG, [WELL] * 59 + [inputs(load=26)], state=state)
+    state, events = run(CONFIG, [WELL] * 59, state=state)
+    assert not events
+    state, events = run(CONFIG, [WELL], state=state)
+    assert levels(events) == ["severe>moderate"]
+
+
+def test_value_in_the_band_below_holds_only_its_own_level():
+    state, _ = run(CONFIG, [inputs(load=30)] * 3)
+    state, events = run(CONFIG, [inputs(load=7)] * 500, state=state)
+    assert levels(events) == ["severe>moderate", "moderate>minor"]
+    assert state.effective is Level.MINOR
+
+
+def test_mode_does_not_improve_while_a_dependency_is_ramped_up():
+    state, _ = run(CONFIG, [inputs(load=20)] * 3)
+    ramping = replace(WELL, is_ramping=True)
+    state, events = run(CONFIG, [ramping] * 300, state=state)
+    assert (state.effective, events) == (Level.MODERATE, [])
+    state, events = run(CONFIG, [WELL] * 60, state=state)
+    assert levels(events) == ["moderate>minor"]
+
+
+def test_stall_is_no_evidence_either_way():
+    state, _ = run(CONFIG, [WELL, inputs(load=40)])
+    state, events = step(CONFIG, state, inputs(load=40), state.last_s + 500)
+    assert (state.computed, events) == (Level.NORMAL, ())
+    state, _ = run(CONFIG, [inputs(load=40)], state=state)
+    assert state.computed is Level.CRITICAL
+    state, events = step(CONFIG, state, WELL, state.last_s + 500)
+    assert (state.computed, state.calm_s) == (Level.CRITICAL, 2.0)
+
+
+def test_time_that_goes_back_counts_as_none():
+    state, _ = run(CONFIG, [inputs(load=20)] * 3 + [WELL])
+    before = replace(state, calm_s=10.0)
+    state, events = step(CONFIG, before, WELL, state.last_s - 1_000)
+    assert (state.last_s, state.calm_s, events) == (before.last_s, 10.0, ())
+
+
+def without(name: str) -> Inputs:
+    return Inputs(readings={key: value for key, value in readings().items() if key != name})
+
+
+def test_missing_input_keeps_its_level_and_then_is_blind():
+    state, _ = run(CONFIG, [inputs(store=Level.SEVERE)] * 3)
+    state, events = run(CONFIG, [without("store")] * 29, state=state)
+    assert (state.inputs["store"].level, state.inputs["store"].is_blind) == (Level.SEVERE, False)
+    state, events = run(CONFIG, [without("store")], state=state)
+    assert state.inputs["store"].level is Level.MINOR
+    assert [(event.kind, event.input) for event in events] == [(EventKind.BLIND, "store")]
+
+
+def test_blind_input_is_minor_until_it_is_seen_again():
+    state, events = run(CONFIG, [without("load")] * 60)
+    assert (state.effective, levels(events)) == (Level.MINOR, ["normal>minor"])
+    state, events = run(CONFIG, [WELL] * 60, state=state)
+    assert [event.kind for event in events] == [EventKind.SIGHTED, EventKind.MODE]
+    assert state.effective is Level.NORMAL
+
+
+def test_figure_that_is_no_number_is_no_reading():
+    broken = Inputs(readings={**readings(), "load": Reading(value=math.nan)})
+    state, _ = run(CONFIG, [broken] * 60)
+    assert state.inputs["load"].is_blind
+
+
+def test_word_for_an_input_with_a_scale_is_refused():
+    with pytest.raises(ValueError, match="load: value='high'"):
+        run(CONFIG, [Inputs(readings={"load": Reading(value="high")})])
+
+
+def test_third_relapse_holds_five_minutes():
+    relapse = [inputs(load=10)] * 3 + [WELL] * 60
+    state, events = run(CONFIG, relapse * 3)
+    assert state.hold_until_s is None
+    state, events = run(CONFIG, [*relapse, *[WELL] * 239], state=state)
+    assert levels(events) == ["normal>minor"]
+    assert state.hold_until_s == events[0].at_s + 300
+    state, events = run(CONFIG, [WELL] * 2, state=state)
+    assert [(event.new, event.at_s) for event in events] == [(Level.NORMAL, state.hold_until_s)]
+
+
+def test_five_turns_in_ten_minutes_are_flapping_and_a_single_outage_is_not():
+    state, events = run(CONFIG, [inputs(load=40)] * 3 + [WELL] * 240)
+    assert (len(levels(events)), state.is_flapping) == (5, False)
+    relapse = [inputs(load=10)] * 3 + [WELL] * 60
+    state, events = run(CONFIG, relapse * 2 + [inputs(load=10)] * 3)
+    assert [event.kind for event in events if event.kind != "mode"] == [EventKind.FLAPPING]
+    state, events = run(CONFIG, [WELL] * 700, state=state)
+    assert [event.kind for event in events if event.kind != "mode"] == [EventKind.STEADY]
+
+
+def bounded(kind: BoundsKind, level: Level, **more: float) -> Inputs:
+    return replace(inputs(**more), bounds=Bounds(kind, level))
+
+
+@pytest.mark.parametrize(
+    ("kind", "effective"),
+    [
+        (BoundsKind.FLOOR, [2, 2, 2, 3, 4]),
+        (BoundsKind.PIN, [2, 2, 2, 2, 2]),
+        (BoundsKind.CEILING, [0, 1, 2, 2, 2]),
+    ],
+)
+def test_bounds_obey_their_kind(kind, effective):
+    bounds = Bounds(kind, Level.MODERATE)
+    assert [bounds.apply(level) for level in Level] == effective
+
+
+def test_override_holds_at_once_and_the_computed_level_goes_its_own_way():
+    state, events = run(CONFIG, [bounded(BoundsKind.FLOOR, Level.SEVERE)])
+    assert levels(events) == ["normal>severe"]
+    assert state.computed is Level.NORMAL
+    state, events = run(CONFIG, [bounded(BoundsKind.FLOOR, Level.SEVERE, load=10)] * 3, state=state)
+    assert [(event.kind, event.new) for event in events] == [(EventKind.COMPUTED, Level.MINOR)]
+
+
+def test_expired_override_goes_down_with_a_dwell_a_level():
+    state, _ = run(CONFIG, [bounded(BoundsKind.PIN, Level.MODERATE)] * 100)
+    state, events = run(CONFIG, [WELL] * 59, state=state)
+    assert not events
+    state, events = run(CONFIG, [WELL] * 61, state=state)
+    assert levels(events) == ["moderate>minor", "minor>normal"]
+
+
+def test_expired_override_goes_up_at_once():
+    state, _ = run(CONFIG, [bounded(BoundsKind.CEILING, Level.NORMAL, load=30)] * 9)
+    state, events = run(CONFIG, [inputs(load=30)], state=state)
+    assert levels(events) == ["normal>severe"]
+
+
+def test_released_override_holds_no_longer():
+    state, _ = run(CONFIG, [bounded(BoundsKind.FLOOR, Level.CRITICAL)] * 9)
+    state, events = run(CONFIG, [replace(WELL, is_released=True)], state=state)
+    assert levels(events) == ["critical>normal"]
+
+
+def test_causes_name_value_threshold_and_level_worst_first():
+    state, _ = run(CONFIG, [inputs(load=12, store=Level.SEVERE)] * 3)
+    assert [(one.input, one.value, one.threshold, one.level) for one in causes(state)] == [
+        ("store", "severe", None, Level.SEVERE),
+        ("load", 12, 10, Level.MINOR),
+    ]
+    assert not state.is_recovering
+    state, _ = run(CONFIG, [WELL], state=state)
+    assert (causes(state), state.is_recovering) == ((), True)
+
+
+def test_process_may_begin_at_a_level():
+    assert initial(CONFIG, 5.0, Level.SEVERE).effective is Level.SEVERE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inputs": ()},
+        {"inputs": (InputSpec(name="a"), InputSpec(name="a"))},
+        {"tick_s": 0.0},
+        {"up_dwell_s": -1.0},
+        {"down_dwell_s": 0.5},
+        {"down_dwell_s": math.inf},
+        {"hold_s": -1.0},
+        {"flap_turns": 0},
+        {"median_ticks": 0},
+        {"hold_after_reentries": 0},
+        {"blind_after_s": -0.1},
+    ],
+)
+def test_bad_configuration_is_refused_naming_the_field(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        replace(CONFIG, **change)
+
+
+@pytest.mark.parametrize(("enter", "leave"), [(5, 5), (5, 6), (5, -1), (math.inf, 1)])
+def test_band_needs_an_exit_below_its_entry(enter, leave):
+    with pytest.raises(ValueError, match="exit must be lower"):
+        Band(enter, leave)
+
+
+def test_scale_needs_greater_thresholds_for_worse_levels():
+    with pytest.raises(ValueError, match="worse level"):
+        Scale(minor=Band(10, 5), severe=Band(10, 6))
+
+
+def test_reading_that_leaves_before_it_enters_is_refused():
+    with pytest.raises(ValueError, match="kept"):
+        Reading(value="x", entered=Level.MINOR)
+
+
+def test_up_dwell_is_counted_in_whole_ticks():
+    assert [replace(CONFIG, up_dwell_s=dwell).up_ticks for dwell in (0.1, 1, 1.5, 3)] == [
+        1,
+        1,
+        2,
+        3,
+    ]
+    assert ModeConfig(inputs=CONFIG.inputs, tick_s=0.1, up_dwell_s=0.3).up_ticks == 3
