@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 import orjson
 
 from benchmarks.benchmark import Case
-from fallback.breaker import PROFILES, BreakerRegistry, CircuitBreaker
+from fallback.breaker import PROFILES
 from pricing.answers import body
 from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
 from pricing.memory import MemoryStates
 from pricing.model import Signal, Zone, ZoneState
 from pricing.read_policy import ReadPolicy
-from pricing.rungs import store_rungs
+from pricing.rungs import new_breakers, store_rungs
 from pricing.zones import load_catalogue
 
 _READS = 2_000
@@ -61,9 +61,7 @@ class _Price:
         zones = load_catalogue(None).zones
         zone, states = zones[0], MemoryStates()
         asyncio.run(states.write([_state(one) for one in zones]))
-        breakers = BreakerRegistry()
-        for name in ("redis", "database"):
-            breakers.add(CircuitBreaker(name, PROFILES[name]))
+        breakers = new_breakers({name: PROFILES[name] for name in ("redis", "database")})
         policy = ReadPolicy(memo_ms=0)
         rungs = store_rungs(cache=states, store=states, breakers=breakers, policy=lambda: policy)
         ladder = Ladder(

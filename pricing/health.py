@@ -15,7 +15,8 @@ from typing import Literal, Protocol
 
 import structlog
 
-from fallback.breaker import BreakerRegistry, State
+from fallback.breaker import BreakerRegistry, CircuitBreaker, State
+from fallback.errors import RejectedLocally
 from pricing.errors import DependencyError, DependencySaturated, DependencyTimeout
 from pricing.ports import Publisher, Receipt
 from pricing.rungs import CallObserver
@@ -183,18 +184,21 @@ async def probing(
     health: PassiveHealth,
     probes: Mapping[str, Callable[[], Awaitable[object]]],
     *,
+    breakers: BreakerRegistry | None = None,
     every_s: float = 1.0,
     timeout_s: float = 1.0,
 ) -> AsyncIterator[None]:
     """While open, call the probe of each dependency that no other call was heard from.
 
     A probe that returns is a success; one that raises `DependencyError` or takes longer than
-    `timeout_s` is a failure. At most one probe a dependency is under way.
+    `timeout_s` is a failure. At most one probe a dependency is under way. Probes go through
+    the dependency's breaker, and also where it is not closed: so it closes without traffic.
     """
     # No task group: it would wrap whatever the body raises.
     tasks = [
-        asyncio.create_task(_keep_probing(health, name, probe, every_s, timeout_s))
+        asyncio.create_task(_keep_probing(health, _Probe(name, probe, breaker, timeout_s), every_s))
         for name, probe in probes.items()
+        for breaker in [None if breakers is None else breakers.get(name)]
     ]
     try:
         yield
@@ -204,24 +208,44 @@ async def probing(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep_probing(
-    health: PassiveHealth,
-    dependency: str,
-    probe: Callable[[], Awaitable[object]],
-    every_s: float,
-    timeout_s: float,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    dependency: str
+    function: Callable[[], Awaitable[object]]
+    breaker: CircuitBreaker | None
+    timeout_s: float
+
+    @property
+    def is_wanted_by_breaker(self) -> bool:
+        return self.breaker is not None and self.breaker.state is not State.CLOSED
+
+    async def call(self) -> None:
+        """Raises `DependencyError`, or `RejectedLocally` where the breaker lets none through."""
+        if self.breaker is None:
+            await self._bounded()
+        else:
+            self.breaker.expire()
+            await self.breaker.call(self._bounded)
+
+    async def _bounded(self) -> None:
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                await self.function()
+        except TimeoutError:
+            raise DependencyTimeout(self.dependency, "no answer to a probe") from None
+
+
+async def _keep_probing(health: PassiveHealth, probe: _Probe, every_s: float) -> None:
     while True:
-        if health.is_idle(dependency, int(every_s * 1000)):
+        if probe.is_wanted_by_breaker or health.is_idle(probe.dependency, int(every_s * 1000)):
             try:
-                async with asyncio.timeout(timeout_s):
-                    await probe()
-            except TimeoutError:
-                health.failed(dependency, DependencyTimeout(dependency, "no answer to a probe"))
+                await probe.call()
+            except RejectedLocally:
+                pass
             except DependencyError as error:
-                health.failed(dependency, error)
+                health.failed(probe.dependency, error)
             except Exception:  # noqa: BLE001 # a fault in a probe must not end the probing
-                _log.exception("probe broke", dependency=dependency)
+                _log.exception("probe broke", dependency=probe.dependency)
             else:
-                health.succeeded(dependency)
+                health.succeeded(probe.dependency)
         await asyncio.sleep(every_s)

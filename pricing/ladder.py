@@ -200,7 +200,7 @@ class _Climb:
         self.begun_s = self.begun_s or reading.begun_s
         if source is Source.REDIS:
             self.cache_failed |= reading.failure is not None
-            self.first_reason = _why(reading.failure)
+            self.first_reason = reason_of(reading.failure)
         else:
             self.store_failed = reading.failure is not None
 
@@ -221,7 +221,8 @@ class _Climb:
         return self.first_reason
 
 
-def _why(failure: Exception | None) -> FallbackReason:
+def reason_of(failure: Exception | None) -> FallbackReason:
+    """Why a read went on behind Redis: it could not ask there, or (None) there was nothing."""
     if failure is None:
         return FallbackReason.REDIS_MISS
     if isinstance(failure, CircuitOpenError):

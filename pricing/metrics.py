@@ -141,6 +141,19 @@ class Metrics:
             ["service", "from", "to"],
             registry=registry,
         )
+        self._refreshed = Counter(
+            "zone_refresh_states_total",
+            "Zone states that the refresh read, by where it found them: redis, database, feed.",
+            ["source"],
+            registry=registry,
+        )
+        self._snapshots = Counter(
+            "zone_snapshots_total",
+            "Snapshots of the zones' last states on disk: written, failed, loaded, missing, or "
+            "ignored (torn, foreign or of another release).",
+            ["outcome"],
+            registry=registry,
+        )
         self._retries = Counter(
             "retry_attempts_total",
             "Retries of writes and background work.",
@@ -204,6 +217,14 @@ class Metrics:
         """Note a change of state, as an observer of breakers."""
         self._breaker_states.labels(name).set(_BREAKER_STATES.index(transition.new))
         self._breaker_changes.labels(name, transition.old.value, transition.new.value).inc()
+
+    def refreshed(self, source: str, zones: int) -> None:
+        """Count what a round of the refresh found, as its observer."""
+        self._refreshed.labels(source).inc(zones)
+
+    def snapshot(self, outcome: str) -> None:
+        """Count what became of a snapshot on disk."""
+        self._snapshots.labels(outcome).inc()
 
     def on_retry(self, name: str, operation: str, attempt: int, wait_s: float) -> None:
         """Count a retry, as an observer of retries."""

@@ -18,7 +18,13 @@ from typing import Protocol
 
 import structlog
 
-from fallback.breaker import BreakerRegistry, CircuitBreaker, Verdict
+from fallback.breaker import (
+    BreakerConfig,
+    BreakerObserver,
+    BreakerRegistry,
+    CircuitBreaker,
+    Verdict,
+)
 from fallback.bulkhead import Bulkhead
 from fallback.clock import Monotonic, monotonic_s
 from fallback.deadline import hop_s
@@ -83,6 +89,16 @@ def judge(error: BaseException) -> Verdict:
     if isinstance(error, DependencySaturated | RejectedLocally) or not isinstance(error, Exception):
         return Verdict.NEUTRAL
     return Verdict.FAILURE
+
+
+def new_breakers(
+    configs: Mapping[str, BreakerConfig], observers: Sequence[BreakerObserver] = ()
+) -> BreakerRegistry:
+    """A breaker for each dependency, which knows what the dependency's errors mean."""
+    breakers = BreakerRegistry()
+    for name, config in configs.items():
+        breakers.add(CircuitBreaker(name, config, judge=judge, observers=observers))
+    return breakers
 
 
 class StoreRung:

@@ -16,12 +16,13 @@ import stamina
 import structlog
 from fastapi import FastAPI
 
-from fallback.breaker import BreakerRegistry, CircuitBreaker, parse_breaker
+from fallback.breaker import BreakerRegistry, parse_breaker
 from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
 from pricing.cache import RedisConfig, RedisStates
 from pricing.database import DatabaseConfig
 from pricing.drain import Drain
+from pricing.feed_states import TopicStates
 from pricing.health import PassiveHealth, WatchedPublisher, probing
 from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
@@ -33,21 +34,25 @@ from pricing.processor.price_events import price_event
 from pricing.processor.processor import Outputs, ProcessorConfig, ZoneProcessor
 from pricing.publishing import KafkaPublisher
 from pricing.read_policy import ReadPolicy
-from pricing.rungs import store_rungs
+from pricing.refresh import RefreshParts, ZoneRefresh, refreshing
+from pricing.rungs import new_breakers, store_rungs
 from pricing.settings import Settings
+from pricing.state_clock import StateClock
 from pricing.store import PostgresStates
 from pricing.surge.city import CityStates, CitySurge
 from pricing.surge.config import WindowConfig
 from pricing.surge.policy import Policy
 from pricing.surge.policy_file import load_policy
+from pricing.zone_snapshot import SnapshotFile
 from pricing.zones import Catalogue, ZoneLocator, load_catalogue
 from streaming.config import KafkaConfig
 from streaming.consumer import LogReader
 from streaming.dead_letter import DeadLetters
 from streaming.errors import BrokerError
 from streaming.partitioning import partition_for
+from streaming.price_feed import PriceFeed
 from streaming.producer import EventProducer
-from streaming.topics import ensure_topics, full_name
+from streaming.topics import ZONE_PRICES, ensure_topics, full_name
 
 _log = structlog.get_logger(__name__)
 
@@ -60,6 +65,11 @@ _GROUP = "zone-processor"
 def now_ms() -> int:
     """Wall clock, epoch ms."""
     return time.time_ns() // 1_000_000
+
+
+def _elapsed_s() -> float:
+    """Steady seconds; where the system can tell, with those that the machine slept."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def kafka_config(settings: Settings) -> KafkaConfig:
@@ -120,15 +130,13 @@ def read_policy(settings: Settings) -> ReadPolicy:
 
 def open_breakers(settings: Settings, metrics: Metrics) -> BreakerRegistry:
     """The circuit breakers of an API process."""
-    breakers = BreakerRegistry()
     texts = {
         "redis": settings.breaker_redis,
         "database": settings.breaker_database,
         "kafka": settings.breaker_kafka,
     }
-    for name, text in texts.items():
-        breakers.add(CircuitBreaker(name, parse_breaker(text), observers=(metrics,)))
-    return breakers
+    configs = {name: parse_breaker(text) for name, text in texts.items()}
+    return new_breakers(configs, observers=(metrics,))
 
 
 async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> None:
@@ -165,7 +173,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         producer = await stack.enter_async_context(EventProducer(kafka, now=time.time))
         await stack.enter_async_context(_topics_in_background(kafka))
         await stack.enter_async_context(
-            probing(health, {"redis": cache.ping, "database": store.ping})
+            probing(health, {"redis": cache.ping, "database": store.ping}, breakers=breakers)
         )
         rungs = store_rungs(
             cache=cache,
@@ -175,14 +183,30 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             observers=observers,
         )
         stack.push_async_callback(rungs.close)
+        clock = StateClock(now_ms, _elapsed_s)
+        local = LocalZones([zone.zone_id for zone in catalogue.zones])
         ladder = Ladder(
             cache=rungs.redis,
             store=rungs.database,
-            local=LocalZones([zone.zone_id for zone in catalogue.zones]),
+            local=local,
             policy=lambda: policy,
             tick_ms=settings.tick_s * 1000,
-            now_ms=now_ms,
+            now_ms=clock.now_ms,
         )
+        feed = await stack.enter_async_context(PriceFeed(kafka, full_name(kafka, ZONE_PRICES)))
+        refresh = ZoneRefresh(
+            RefreshParts(
+                local=local,
+                cache=rungs.redis,
+                store=rungs.database,
+                clock=clock,
+                feed=TopicStates(feed, catalogue.zones, breakers["kafka"]),
+                file=SnapshotFile(settings.state_dir, on_outcome=metrics.snapshot),
+                observers=(metrics,),
+            ),
+            every_s=settings.stale_refresh_s,
+        )
+        await stack.enter_async_context(refreshing(refresh))
         publisher = KafkaPublisher(producer, kafka, timeout_s=_PUBLISH_TIMEOUT_S)
         parts = ApiParts(
             catalogue=catalogue,

@@ -8,7 +8,7 @@ The files, from pure to shell: `config.py`, `window.py`, `machine.py` (every dec
 (configurations by name).
 """
 
-from fallback.breaker.breaker import CircuitBreaker, Verdict
+from fallback.breaker.breaker import BreakerObserver, CircuitBreaker, Verdict
 from fallback.breaker.config import BreakerConfig
 from fallback.breaker.machine import Machine, Permit, Snapshot, State, Transition
 from fallback.breaker.profiles import PROFILES, parse_breaker
@@ -17,6 +17,7 @@ from fallback.breaker.registry import BreakerRegistry
 __all__ = [
     "PROFILES",
     "BreakerConfig",
+    "BreakerObserver",
     "BreakerRegistry",
     "CircuitBreaker",
     "Machine",

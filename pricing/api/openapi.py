@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from fallback.breaker import PROFILES, BreakerRegistry, CircuitBreaker
+from fallback.breaker import PROFILES
 from pricing.api.parts import ApiParts
 from pricing.app import create_app
 from pricing.health import DEPENDENCIES, PassiveHealth
@@ -16,7 +16,7 @@ from pricing.memory import MemoryStates
 from pricing.metrics import Metrics
 from pricing.ports import Receipt
 from pricing.read_policy import ReadPolicy
-from pricing.rungs import store_rungs
+from pricing.rungs import new_breakers, store_rungs
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
 from streaming.events import Event
@@ -37,9 +37,7 @@ def _idle_parts() -> ApiParts:
     catalogue = Catalogue(())
     stores = MemoryStates()
     policy = ReadPolicy()
-    breakers = BreakerRegistry()
-    for name in DEPENDENCIES:
-        breakers.add(CircuitBreaker(name, PROFILES[name]))
+    breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES})
     rungs = store_rungs(cache=stores, store=stores, breakers=breakers, policy=lambda: policy)
     ladder = Ladder(
         cache=rungs.redis,

@@ -9,15 +9,15 @@ from typing import Any
 
 import httpx2
 
-from fallback.breaker import PROFILES, BreakerRegistry, CircuitBreaker
+from fallback.breaker import PROFILES
 from pricing.app import ApiConfig, ApiParts, create_app
-from pricing.health import PassiveHealth
+from pricing.health import DEPENDENCIES, PassiveHealth
 from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
 from pricing.metrics import Metrics
 from pricing.model import Zone, ZoneState
 from pricing.read_policy import ReadPolicy
-from pricing.rungs import store_rungs
+from pricing.rungs import new_breakers, store_rungs
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
 from tests.support.publisher import MemoryPublisher
@@ -83,9 +83,9 @@ class LadderWorld:
         self.store = Shelf()
         self.local = LocalZones([each.zone_id for each in zones])
         self.metrics = Metrics()
-        self.breakers = BreakerRegistry()
-        for name in ("redis", "database", "kafka"):
-            self.breakers.add(CircuitBreaker(name, PROFILES[name], observers=(self.metrics,)))
+        self.breakers = new_breakers(
+            {name: PROFILES[name] for name in DEPENDENCIES}, observers=(self.metrics,)
+        )
         self.health = PassiveHealth(now_ms=self.clock, breakers=self.breakers)
         # Without a memo, so that a test that changes a store sees it at the next read.
         self.policy = ReadPolicy(**{"memo_ms": 0, **ladder})
