@@ -256,7 +256,13 @@ async def test_two_readers_share_the_slots(log):
         assert {record.partition for record in second.records} <= second.open
 
 
+def skip_on_embedded_broker(log: Log, why: str) -> None:
+    if log.broker is None and not log.config.idempotence:
+        pytest.skip(f"the embedded broker {why}")
+
+
 async def test_reader_that_comes_back_under_its_name_moves_nothing(log):
+    skip_on_embedded_broker(log, "rebalances for a known member too")
     first = await log.reading("first")
     async with log.reader("second") as reader:
         second = Reading(reader)
@@ -270,8 +276,7 @@ async def test_reader_that_comes_back_under_its_name_moves_nothing(log):
 
 
 async def test_newer_reader_of_the_same_name_ends_the_older(log):
-    if log.broker is None and not log.config.idempotence:
-        pytest.skip("the embedded broker does not fence")
+    skip_on_embedded_broker(log, "does not fence")
     first = await log.reading("same")
     async with log.reader("same") as reader:
         second = Reading(reader)
