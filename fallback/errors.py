@@ -5,6 +5,7 @@
     │   ├── CircuitOpenError         a breaker is open, or its probes are all taken
     │   ├── BulkheadFullError        too many calls in flight
     │   └── DeadlineExceeded         no time was left before the call began
+    ├── DeadLettersFull          no room for another dead letter; a person must look
     └── SpoolError               the spool did not take the entries, or cannot say that it did
         ├── SpoolFull                quota, free space or memory are used up; come again later
         ├── AppendTimedOut           no answer from the disk in time; the outcome may be unknown
@@ -58,6 +59,15 @@ class DeadlineExceeded(RejectedLocally):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "no time left")
+
+
+class DeadLettersFull(FallbackError):
+    """The box of dead letters holds as many as it may."""
+
+    def __init__(self, letters: int, size: int) -> None:
+        super().__init__(f"{letters} dead letters of {size} bytes together")
+        self.letters = letters
+        self.size = size
 
 
 class SpoolError(FallbackError):

@@ -115,6 +115,18 @@ class Settings(BaseSettings):
     publish_wait_ms: Milliseconds = Field(
         50, description="How long an ingest request waits for Kafka before it says `buffered`."
     )
+    spool_quota_bytes: int | None = Field(
+        None,
+        ge=50_331_648,
+        description="Most that the spool may take on the disk; by default a quarter of what is "
+        "free at the start, at most 4 GiB.",
+    )
+    spool_free_floor_bytes: int = Field(
+        268_435_456, ge=0, description="The spool does not grow below so much free space."
+    )
+    replay_events_per_s: int = Field(
+        20_000, ge=1, le=10_000_000, description="Events a second that the spool sends to Kafka."
+    )
     tick_s: Annotated[int, Field(ge=1, le=60)] = Field(
         5, description="Distance of two states of a zone."
     )

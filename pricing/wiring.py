@@ -43,6 +43,7 @@ from pricing.surge.city import CityStates, CitySurge
 from pricing.surge.config import WindowConfig
 from pricing.surge.policy import Policy
 from pricing.surge.policy_file import load_policy
+from pricing.write_path import open_write_path
 from pricing.zone_snapshot import SnapshotFile
 from pricing.zones import Catalogue, ZoneLocator, load_catalogue
 from streaming.config import KafkaConfig
@@ -170,7 +171,9 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
         store = await stack.enter_async_context(PostgresStates(database_config(settings)))
-        producer = await stack.enter_async_context(EventProducer(kafka, now=time.time))
+        write = await stack.enter_async_context(
+            open_write_path(settings, kafka, wall_s=time.time)
+        )
         await stack.enter_async_context(_topics_in_background(kafka))
         await stack.enter_async_context(
             probing(health, {"redis": cache.ping, "database": store.ping}, breakers=breakers)
@@ -207,12 +210,11 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             every_s=settings.stale_refresh_s,
         )
         await stack.enter_async_context(refreshing(refresh))
-        publisher = KafkaPublisher(producer, kafka, timeout_s=_PUBLISH_TIMEOUT_S)
         parts = ApiParts(
             catalogue=catalogue,
             locator=ZoneLocator(catalogue),
             ladder=ladder,
-            publisher=WatchedPublisher(publisher, observers=observers),
+            publisher=WatchedPublisher(write.publisher, observers=observers),
             now_ms=now_ms,
             mode=lambda: "normal",
             health=health,

@@ -1,0 +1,29 @@
+"""The pump: drains the spool into a sink, in order, paced, and by itself.
+
+    async with Pump(spool, sink, bury=keep_dead_letter) as pump:
+        ...
+        await pump.deliveries.wait({lane: seq}, timeout_s=0.05)
+        await pump.drain(1.5)
+
+Each lane has one batch under way. A batch that pends is waited for; one that failed goes again,
+the same one, until the sink has it. Lanes do not wait for each other, except in an outage of
+everything, when one of them tries for all. What is under way is bounded, whatever the backlog.
+
+The files: `gate.py` (who may send), `pace.py`, `waits.py`, `rounds.py` (when), `lane_pump.py` (one
+lane), `watch.py` (alarms), `deliveries.py` (who waits), `pump.py` (the face), `facts.py`.
+"""
+
+from fallback.pump.config import PumpConfig
+from fallback.pump.facts import Alarm, PumpObserver, PumpState, PumpStats, SilentPumpObserver
+from fallback.pump.pump import Bury, Pump
+
+__all__ = [
+    "Alarm",
+    "Bury",
+    "Pump",
+    "PumpConfig",
+    "PumpObserver",
+    "PumpState",
+    "PumpStats",
+    "SilentPumpObserver",
+]

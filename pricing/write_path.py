@@ -1,0 +1,143 @@
+"""Puts the write path together: spool, pump, Kafka, dead letters, answers by key.
+
+Opening touches Kafka only in the background. A disk that does not work is no reason not to start
+either: prices go on, and events are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from fallback.dead_letters import DeadLetterBox
+from fallback.errors import SpoolError
+from fallback.pump import Pump, PumpConfig
+from fallback.pump.adoption import adopting, claimed_spool
+from fallback.spool import Spool, SpoolConfig
+from fallback.spool.quota import quota_for
+from pricing.burial import Burial
+from pricing.delivery import KafkaSink
+from pricing.errors import DependencyUnavailable
+from pricing.ports import Publisher, Receipt
+from pricing.publishing import SpoolPublisher
+from pricing.settings import Settings
+from streaming.batch_sender import BatchSender
+from streaming.config import KafkaConfig
+from streaming.events import Event
+
+_log = structlog.get_logger(__name__)
+
+SPOOLS = "spool"
+DEAD_LETTERS = "dead-letters"
+DRAIN_S = 1.5
+"""How long a process that ends still sends; the rest waits on the disk for the next one."""
+ENTRY_BYTES = 1_040_000
+"""An event of the greatest size with its key and headers."""
+_CLOSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What stands behind the publisher while the disk works."""
+
+    spool: Spool
+    pump: Pump
+    sender: BatchSender
+    burial: Burial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritePath:
+    """What the application sees of it."""
+
+    publisher: Publisher
+    delivery: Delivery | None
+    """None: the disk does not work, and every event is refused."""
+
+
+class NoPublisher:
+    """Takes nothing: the disk does not work."""
+
+    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
+        """Raise `DependencyUnavailable`."""
+        raise DependencyUnavailable("spool", f"no spool for {len(events)} events of {topic}")
+
+
+@asynccontextmanager
+async def open_write_path(
+    settings: Settings, kafka: KafkaConfig, *, wall_s: Callable[[], float]
+) -> AsyncIterator[WritePath]:
+    """The publisher and everything behind it; leaving takes some seconds at most."""
+    home = settings.state_dir / SPOOLS
+    async with AsyncExitStack() as stack:
+        try:
+            config = spool_config(settings)
+            spool = await stack.enter_async_context(claimed_spool(home, config))
+        except (SpoolError, OSError) as error:
+            _log.error("events are refused: no spool", state_dir=str(home), error=str(error))
+            yield WritePath(publisher=NoPublisher(), delivery=None)
+            return
+        delivery = await _deliver(stack, settings, kafka, spool, wall_s)
+        wait_s = settings.publish_wait_ms / 1000
+        publisher = SpoolPublisher(spool, delivery.pump.deliveries, kafka, wait_s=wait_s)
+        yield WritePath(publisher=publisher, delivery=delivery)
+
+
+async def _deliver(
+    stack: AsyncExitStack,
+    settings: Settings,
+    kafka: KafkaConfig,
+    spool: Spool,
+    wall_s: Callable[[], float],
+) -> Delivery:
+    def now_ms() -> int:
+        return int(wall_s() * 1000)
+
+    sender = await stack.enter_async_context(BatchSender(kafka, now=wall_s))
+    sink = KafkaSink(sender)
+    box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms)
+    burial = Burial(box, spool, now_ms=now_ms)
+    config = PumpConfig(records_per_s=settings.replay_events_per_s)
+    pump = await stack.enter_async_context(Pump(spool, sink, bury=burial.bury, config=config))
+    await stack.enter_async_context(_running(burial.run(), "dead-letters"))
+
+    def pump_for(orphan: Spool) -> Pump:
+        return Pump(orphan, sink, bury=burial.bury, config=config, pace=pump.pace)
+
+    home = settings.state_dir / SPOOLS
+    await stack.enter_async_context(
+        adopting(home, spool.directory, spool_config(settings), pump_for)
+    )
+    stack.push_async_callback(pump.drain, DRAIN_S)
+    return Delivery(spool=spool, pump=pump, sender=sender, burial=burial)
+
+
+def spool_config(settings: Settings) -> SpoolConfig:
+    """The spool's part of the settings. Raises `OSError` for a directory that is not there."""
+    quota = settings.spool_quota_bytes
+    if quota is None:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        quota = quota_for(shutil.disk_usage(settings.state_dir).free)
+    return SpoolConfig(
+        quota_bytes=quota,
+        free_floor_bytes=settings.spool_free_floor_bytes,
+        entry_bytes=ENTRY_BYTES,
+        close_timeout_s=_CLOSE_S,
+    )
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Run a task beside the block, and end it with the block."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
