@@ -1,0 +1,101 @@
+"""A dependency that is back gets its load step by step. Pure: time and chance are arguments.
+
+A breaker that closes says that a handful of probes went well, not that a cold cache can take
+everything at once. After it closes, 5 % of the calls go there, then 10, 20, 40, 70 and all, a
+step every 3 s, only while calls succeed; a step that goes badly falls back two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+FULL = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RampConfig:
+    """Steps of a ramp. Raises `ValueError` naming the field and the bad value."""
+
+    shares: tuple[int, ...] = (5, 10, 20, 40, 70)
+    """Per cent of the calls, before the last step: all."""
+    step_s: float = 3.0
+    jitter: float = 0.2
+    """Steps last this share longer or shorter, so that replicas do not step together."""
+    success_threshold: float = 0.99
+    minimum_number_of_calls: int = 5
+    """A step with fewer calls is judged well only if none failed."""
+    fall_back: int = 2
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        rising = all(low < high for low, high in zip(self.shares, self.shares[1:], strict=False))
+        _check(self, "shares", bool(self.shares) and rising and self.shares[0] > 0)
+        _check(self, "shares", self.shares[-1] < FULL)
+        _check(self, "step_s", self.step_s > 0)
+        _check(self, "jitter", 0 <= self.jitter < 1)
+        _check(self, "success_threshold", 0 < self.success_threshold <= 1)
+        _check(self, "fall_back", self.fall_back >= 1)
+
+    def bound_s(self) -> float:
+        """With good calls the whole load is back within this time."""
+        return len(self.shares) * self.step_s * (1 + self.jitter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ramp:
+    """Where a dependency is on its way back. Beyond the last share it is done."""
+
+    index: int
+    until_s: float = 0.0
+    successes: int = 0
+    failures: int = 0
+
+    def share(self, config: RampConfig) -> int:
+        """Per cent of the calls that may go there."""
+        return config.shares[self.index] if self.index < len(config.shares) else FULL
+
+    def is_done(self, config: RampConfig) -> bool:
+        return self.index >= len(config.shares)
+
+    def admits(self, config: RampConfig, random: float) -> bool:
+        """Whether a call may go there; `random` in [0, 1)."""
+        return random * FULL < self.share(config)
+
+    def count(self, *, failed: bool) -> Ramp:
+        """The ramp after a call."""
+        if failed:
+            return replace(self, failures=self.failures + 1)
+        return replace(self, successes=self.successes + 1)
+
+
+def done(config: RampConfig) -> Ramp:
+    """The ramp of a dependency that takes everything."""
+    return Ramp(index=len(config.shares))
+
+
+def begin(config: RampConfig, now_s: float, random: float) -> Ramp:
+    """The ramp of a dependency whose breaker has just closed."""
+    return Ramp(index=0, until_s=_until_s(config, now_s, random))
+
+
+def advance(
+    config: RampConfig, ramp: Ramp, now_s: float, random: float, *, is_slow: bool = False
+) -> Ramp:
+    """The ramp as time goes by. `is_slow`: answers take too long, so no step counts as good."""
+    if ramp.is_done(config) or now_s < ramp.until_s:
+        return ramp
+    calls = ramp.successes + ramp.failures
+    is_good = not is_slow and ramp.successes >= config.success_threshold * calls
+    if calls < config.minimum_number_of_calls:
+        is_good = not is_slow and not ramp.failures
+    index = ramp.index + 1 if is_good else max(0, ramp.index - config.fall_back)
+    return Ramp(index=index, until_s=_until_s(config, now_s, random))
+
+
+def _until_s(config: RampConfig, now_s: float, random: float) -> float:
+    return now_s + config.step_s * (1 + config.jitter * (2 * random - 1))
+
+
+def _check(config: RampConfig, name: str, holds: bool) -> None:
+    if not holds:
+        raise ValueError(f"{name}={getattr(config, name)!r} is out of range")
