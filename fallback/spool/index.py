@@ -20,6 +20,28 @@ class Spot(NamedTuple):
     seq: int
 
 
+class Ranges:
+    """A set of whole numbers, kept as ranges."""
+
+    __slots__ = ("_ranges",)
+
+    def __init__(self) -> None:
+        self._ranges: list[tuple[int, int]] = []
+
+    def add(self, start: int, end: int) -> int:
+        """Add [start, end). How many of them were new."""
+        new = end - start
+        kept = []
+        for low, high in self._ranges:
+            if high < start or end < low:
+                kept.append((low, high))
+                continue
+            new -= max(0, min(high, end) - max(low, start))
+            start, end = min(low, start), max(high, end)
+        self._ranges = [*kept, (start, end)]
+        return max(0, new)
+
+
 class Presence:
     """One lane in one segment."""
 
@@ -39,11 +61,12 @@ class LiveSegment:
         "_block_bytes",
         "_block_offsets",
         "_block_seqs",
-        "counted",
+        "damaged",
         "end_seq",
         "extent",
         "indexed",
         "lanes",
+        "lost",
         "name",
         "scanned",
     )
@@ -62,8 +85,10 @@ class LiveSegment:
         """The index is complete up to here."""
         self.indexed = end_seq is None
         """The index holds every record. True from the start for a segment of our own."""
-        self.counted: set[int] = set()
-        """Offsets of damage that was already counted."""
+        self.lost = Ranges()
+        """Sequence numbers that were counted as lost."""
+        self.damaged = Ranges()
+        """Offsets that were counted as damaged."""
         self._block = -1
         self._block_seqs = array("Q")
         self._block_offsets = array("Q")

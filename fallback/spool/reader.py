@@ -119,7 +119,7 @@ class Reader:
         return None
 
     def absorb(self, job: Job, chunks: Sequence[Chunk]) -> list[Damage]:
-        """Take in what a job read. The damage in it that was not met before."""
+        """Take in what a job read. The damage in it, without what was met before."""
         found = [segment for segment in self._segments if segment.name == job.segment]
         if not found:
             return []
@@ -128,11 +128,9 @@ class Reader:
         for chunk in chunks:
             self._take_in(found[0], spot, chunk)
             spot = Spot(chunk.next_offset, chunk.next_seq)
-            damage = chunk.damage
-            if damage is not None and damage.at not in found[0].counted:
-                found[0].counted.add(damage.at)
-                damages.append(damage)
-        return damages
+            if chunk.damage is not None:
+                damages.append(_new_part(found[0], chunk.damage))
+        return [damage for damage in damages if damage.lost or damage.size]
 
     def sweep(self) -> list[SegmentName]:
         """Give up the segments at the front that are delivered; they may be deleted."""
@@ -184,8 +182,12 @@ class Reader:
             spot = segment.find(lane.name, lane.next_seq)
             if spot is None and not segment.indexed:
                 spot = segment.scanned
-            if spot is not None:
-                lane.next_seq = max(lane.next_seq, spot.seq)
+            if spot is None:
+                continue
+            seq = max(lane.next_seq, spot.seq)
+            # The index of a suspect segment also knows what now counts in its successor.
+            if segment.end_seq is None or seq < segment.end_seq:
+                lane.next_seq = seq
                 return segment, spot
         lane.catch_up()
         return None
@@ -232,12 +234,12 @@ class Reader:
             lane = self.lanes.get(record.lane)
             if lane is None:
                 lane = self._new_lane(record.lane)
-                lane.fall_behind(record)
+                lane.behind_ms = record.appended_ms
             lane.pending += 1
         segment.scanned = Spot(chunk.next_offset, chunk.next_seq)
         if chunk.at_end:
             segment.indexed = True
-            self._unindexed.popleft()
+            self._unindexed.remove(segment)  # not always the first: a lane may begin later
 
     def _is_delivered(self, segment: LiveSegment) -> bool:
         if segment.end_seq is None or not segment.indexed:
@@ -256,6 +258,13 @@ class Reader:
             return False
         first = self.lanes[name].first_outstanding()
         return first is not None and first <= segment.lanes[name].last_seq
+
+
+def _new_part(segment: LiveSegment, damage: Damage) -> Damage:
+    return damage._replace(
+        size=segment.damaged.add(damage.at, damage.at + damage.size),
+        lost=segment.lost.add(damage.first_seq, damage.first_seq + damage.lost),
+    )
 
 
 def _base(segment: LiveSegment) -> int:

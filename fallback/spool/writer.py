@@ -220,7 +220,7 @@ class Writer:
                 self._put(records, moved, durable=True)
         except OSError as second:
             self.has_failed = True
-            _log.exception("spool failed")
+            _log.critical("spool failed", error=repr(second))
             raise SpoolFailed(f"the disk failed twice: {error!r}, {second!r}") from second
 
     def _open_next(self, base: int) -> None:
