@@ -12,9 +12,10 @@ import structlog
 
 from fallback.spool.config import SpoolConfig
 from fallback.spool.cursor import Cursor
-from fallback.spool.io import Access, Files
+from fallback.spool.io import Files
 from fallback.spool.lane import Lane
 from fallback.spool.opening import Ground
+from fallback.spool.quarantine import keep_damage
 from fallback.spool.reader import Job, Reader, read
 from fallback.spool.scan import Chunk, Damage
 from fallback.spool.segment import SegmentName
@@ -153,17 +154,6 @@ class Feeder:
                 size=damage.size,
                 lost=damage.lost,
             )
-            self._thread.submit(self._keep, job.segment, damage)
+            keep = (self._files, self._directory, self._quarantine, job.segment, damage)
+            self._thread.submit(keep_damage, *keep)
             self._on_damage(damage)
-
-    def _keep(self, segment: SegmentName, damage: Damage) -> None:
-        """Copy the damaged bytes aside. Runs on the reading thread."""
-        try:
-            file = self._files.open(self._directory / segment.file_name(), Access.READ)
-            try:
-                data = file.read_at(damage.at, damage.size)
-            finally:
-                file.close()
-        except OSError:
-            return
-        self._quarantine.keep(segment, damage.at, data)

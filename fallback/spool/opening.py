@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from fallback.spool.spare import NO_SPACE
 from fallback.spool.writer import Writer
 
 LOCK_NAME = "lock"
+_LOCK_TRIES = 4
+_LOCK_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def prepare_ground(
     """
     try:
         files.make_directory(directory)
-        lock = files.lock(directory / LOCK_NAME)
+        lock = _lock(files, directory)
     except OSError as error:
         raise SpoolFailed(f"cannot lock: {error!r}") from error
     if lock is None:
@@ -70,6 +73,17 @@ def prepare_ground(
         lock.release()
         raise
     return ground
+
+
+def _lock(files: Files, directory: Path) -> Lock | None:
+    """Lock it. Tries again for a moment: whoever looks whether it is open holds the lock, too."""
+    pause = threading.Event()
+    for _ in range(_LOCK_TRIES):
+        lock = files.lock(directory / LOCK_NAME)
+        if lock is not None:
+            return lock
+        pause.wait(_LOCK_PAUSE_S)
+    return None
 
 
 def _recover(

@@ -8,6 +8,7 @@ import structlog
 
 from fallback.spool.io import Access, FaultPoint, Files
 from fallback.spool.quota import Ledger
+from fallback.spool.scan import Damage
 from fallback.spool.segment import SegmentName
 
 DIRECTORY = "corrupt"
@@ -64,3 +65,19 @@ class Quarantine:
         self._total += size
         if self._ledger is not None:
             self._ledger.set(path, size)
+
+
+def keep_damage(
+    files: Files, directory: Path, quarantine: Quarantine, segment: SegmentName, damage: Damage
+) -> None:
+    """Copy the bytes of a damage aside, if they can be read and there is room."""
+    try:
+        file = files.open(directory / segment.file_name(), Access.READ)
+        try:
+            data = file.read_at(damage.at, damage.size)
+        finally:
+            file.close()
+    except OSError as error:
+        _log.warning("damaged span not kept", error=repr(error))
+        return
+    quarantine.keep(segment, damage.at, data)
