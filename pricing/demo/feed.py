@@ -24,9 +24,9 @@ _ANSWER_WITHIN_S: Final = 5.0
 _PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
 REQUEST_PATIENCE_MS: Final = 180_000
-"""A rider's app asks again for so long."""
+"""A rider's app tries for so long, counted from when it has the request."""
 STATUS_PATIENCE_MS: Final = 20_000
-"""A heartbeat that old is of no use: newer ones have come."""
+"""A driver's app, with a heartbeat; by then it has newer ones."""
 
 _ACCEPTED: Final = 202
 
@@ -46,8 +46,8 @@ class FeedCounts:
 class Lane:
     """One kind of event on its way to one path: batches in order, one at a time.
 
-    A batch whose outcome is unknown is sent again under the same idempotency key, as long as
-    its events are young enough.
+    A batch whose outcome is unknown is sent again under the same idempotency key, until its
+    newest event has waited for `patience_ms`.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class Lane:
         """Events that are not acknowledged yet."""
         return len(self._waiting) + self._in_flight
 
-    def put(self, at_ms: int, item: Mapping[str, Any]) -> None:
+    def put(self, item: Mapping[str, Any]) -> None:
         """Queue one event; a full lane gives up its oldest."""
         if len(self._waiting) >= _MAX_WAITING:
             self._waiting.popleft()
             self._counts.withdrawn += 1
-        self._waiting.append((at_ms, item))
+        self._waiting.append((self._now_ms(), item))
         self._arrived.set()
 
     async def run(self) -> None:
@@ -99,8 +99,7 @@ class Lane:
         items = [item for _, item in batch]
         key = str(uuid4())
         while True:
-            young = batch[-1][0] + self._patience_ms >= self._now_ms()
-            if not young:
+            if batch[-1][0] + self._patience_ms < self._now_ms():
                 self._counts.withdrawn += len(items)
                 return
             pause_s = await self._attempt(items, key)
@@ -163,7 +162,7 @@ class Feed:
         """Queue what a city sent."""
         for one in emissions:
             lane = self.requests if isinstance(one, RideRequest) else self.statuses
-            lane.put(one.at_ms, body_of(one))
+            lane.put(body_of(one))
 
     async def run(self) -> None:
         """Send both lanes until cancelled."""

@@ -29,6 +29,7 @@ class Meter:
         self._ready_at = now_s
         self._reader.start_counting()
         self._samples.clear()
+        self._rates(now_s)
 
     def view(self, now_s: float, *, city_time: str, note: str) -> View:
         """How things are now."""

@@ -64,9 +64,10 @@ class View:
 
 
 def busiest(answers: Iterable[Mapping[str, Any]], at_most: int = MOST_ROWS) -> list[ZoneRow]:
-    """The zones with most demand, then the dearer ones."""
+    """The zones with most demand, then the dearer ones; none without demand and supply."""
+    awake = [one for one in answers if one["data"]["demand_count"] or one["data"]["supply_count"]]
     ordered = sorted(
-        answers,
+        awake,
         key=lambda answer: (
             -answer["data"]["demand_count"],
             -answer["data"]["surge_multiplier"],

@@ -135,7 +135,7 @@ class Rates:
         return [city * share for share in self.shape.shares_at(local)]
 
     def fleet(self, now_ms: int, crowd: float = 1.0) -> int:
-        """Drivers on duty. `crowd` is demand over what is usual at this hour.
+        """Drivers on duty, at least one. `crowd` is demand over what is usual at this hour.
 
         A city that turns `speed` times faster needs that many times fewer busy drivers, for
         trips are shorter, but as many idle ones: supply is counted against real minutes.
@@ -143,9 +143,10 @@ class Rates:
         level = crowd * self.shape.broad_level(self.clock.local(now_ms))
         whole = self.requests_per_s * _JOB_S / _BUSY_SHARE * power(level, _FLEET_EXPONENT)
         if self.clock.speed == 1:
-            return round(whole)
+            return max(1, round(whole))
         busy = min(whole, self.requests_per_s * _JOB_S * level)
-        return round(busy / self.clock.speed + _IDLE_SHARE_WHEN_FASTER * (whole - busy))
+        idle = _IDLE_SHARE_WHEN_FASTER * (whole - busy)
+        return max(1, round(busy / self.clock.speed + idle))
 
 
 def _levels(table: DemandTable) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -14,11 +14,13 @@ class Work:
         self.answer = answer
         self.failure = failure
         self.runs = 0
+        self.begun = []
         self.may_end = asyncio.Event()
         self.may_end.set()
 
-    async def __call__(self):
+    async def __call__(self, begun):
         self.runs += 1
+        self.begun.append(begun)
         await self.may_end.wait()
         if self.failure is not None:
             raise self.failure
@@ -89,7 +91,7 @@ async def test_oldest_answers_go_when_a_bound_is_reached(bound):
 
 async def test_answer_is_forgotten_at_its_age():
     now_s = 0.0
-    answers, work = RecentAnswers(max_age_s=10, clock=lambda: now_s), Work()
+    answers, work = RecentAnswers(max_age_s=10, now_s=lambda: now_s), Work()
     await answers.once("k", b"f", work)
     now_s = 9.9
     await answers.once("k", b"f", work)

@@ -46,11 +46,13 @@ class Ingest:
 
 
 @asynccontextmanager
-async def _running(ingest: Ingest, now_ms: int = NOW_MS) -> AsyncIterator[tuple[Feed, Ledger]]:
+async def _running(
+    ingest: Ingest, now_ms: Callable[[], int] = lambda: NOW_MS
+) -> AsyncIterator[tuple[Feed, Ledger]]:
     ledger = Ledger()
     transport = httpx2.MockTransport(ingest)
     async with httpx2.AsyncClient(base_url="http://127.0.0.1", transport=transport) as client:
-        feed = Feed(client, ledger, lambda: now_ms)
+        feed = Feed(client, ledger, now_ms)
         run = asyncio.create_task(feed.run())
         yield feed, ledger
         run.cancel()
@@ -130,15 +132,24 @@ async def test_feed_does_not_repeat_what_was_refused():
     assert (feed.counts.refused, feed.counts.accepted, ledger.acknowledged) == (1, 0, 0)
 
 
-async def test_feed_gives_up_what_is_too_old():
-    old_ms = NOW_MS - STATUS_PATIENCE_MS - 1
+async def test_feed_gives_up_what_has_waited_too_long():
+    clock = [NOW_MS]
     ingest = Ingest()
-    async with _running(ingest) as (feed, _):
-        feed.put([_status(at_ms=old_ms), _request(at_ms=old_ms)])
+    async with _running(ingest, lambda: clock[0]) as (feed, _):
+        feed.put([_status(), _request()])
+        clock[0] += STATUS_PATIENCE_MS + 1
         await _sent(feed)
     assert [path for path, _, _ in ingest.seen] == ["/api/v1/events/ride-requests"]
     assert feed.counts.withdrawn == 1
     assert REQUEST_PATIENCE_MS > STATUS_PATIENCE_MS
+
+
+async def test_feed_sends_what_happened_long_ago():
+    ingest = Ingest()
+    async with _running(ingest) as (feed, _):
+        feed.put([_request(at_ms=NOW_MS - REQUEST_PATIENCE_MS - 100_000)])
+        await _sent(feed)
+    assert feed.counts.accepted == 1
 
 
 async def test_feed_that_is_full_gives_up_its_oldest(monkeypatch: pytest.MonkeyPatch):

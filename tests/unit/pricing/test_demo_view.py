@@ -115,6 +115,13 @@ def test_busiest_are_those_with_most_demand_then_the_dearer():
     assert rows[0].age_s == 2.14
 
 
+def test_busiest_leaves_out_zones_where_nothing_is_known():
+    silent = _answer("a", 0)
+    silent["data"]["supply_count"] = 0
+    assert busiest([silent]) == []
+    assert "busiest: none yet" in line(replace(VIEW, rows=busiest([silent])))
+
+
 def test_clock_shows_hours_only_when_there_are_some():
     assert (clock(5), clock(65.9), clock(3_605)) == ("0:05", "1:05", "1:00:05")
 

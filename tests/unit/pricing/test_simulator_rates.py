@@ -117,6 +117,10 @@ def test_fleet_of_a_faster_city_is_smaller_by_its_busy_drivers():
     assert _rates(speed=12.0).fleet(_ms(18, 0, 0)) < 0.6 * _rates().fleet(_ms(18, 0, 0))
 
 
+def test_fleet_of_the_smallest_city_has_a_driver():
+    assert _rates(requests_per_s=0.0001).fleet(_ms(18, 3, 0)) == 1
+
+
 def test_clock_of_a_faster_city_turns_the_hour_only():
     clock = CityClock(1_000, 5_000_000, 24.0, UTC)
     assert clock.city_ms(2_000) == 5_024_000
