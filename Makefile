@@ -35,7 +35,7 @@ run: $(STAMP) ## the whole service on this machine: ARGS="--port 8000 --duration
 	@$(BIN)/equilibrium demo $(ARGS)
 
 test: install ## every test that can run here: ARGS="tests/unit -k ladder"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## lint, form, types, import contracts
 	@$(BIN)/ruff check .
