@@ -207,7 +207,9 @@ class Rendered:
         content = body(answer, mode)
         content["age_ms"] = _AGE_MARK
         # Quotes inside of JSON strings are escaped: only the field itself reads like this.
-        self._head, _, self._tail = orjson.dumps(content).partition(b"%d" % _AGE_MARK)
+        field = b'"age_ms":'
+        head, _, self._tail = orjson.dumps(content).partition(b"%b%d" % (field, _AGE_MARK))
+        self._head = head + field
         self._key = mode
         self.etag = _etag(answer, mode)
         self.steady_ms = min(STEADY_MS, 3 * tick_ms)

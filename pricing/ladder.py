@@ -82,6 +82,10 @@ class Ladder:
         since_s = self._now_s() - self._policy().memo_ms / 1000
         return self._local.recent(zone.zone_id, since_s)
 
+    def age_ms(self, state: ZoneState) -> int:
+        """How old a state is now; one from the future is 0 ms old."""
+        return max(0, self._now_ms() - state.window_end_ms)
+
     async def price(self, zone: Zone) -> Answer:
         return (await self.prices((zone,)))[0]
 

@@ -20,7 +20,7 @@ from prometheus_client import (
 
 import pricing
 from fallback.breaker import State, Transition, Verdict
-from pricing.answers import Answer
+from pricing.answers import Answer, FallbackReason
 from pricing.errors import (
     DependencyError,
     DependencyRefused,
@@ -28,6 +28,8 @@ from pricing.errors import (
     DependencyTimeout,
     DependencyUnavailable,
 )
+from pricing.local_zones import Live
+from pricing.model import Source
 from pricing.surge.admission import Admission
 from pricing.surge.city import CityStates
 
@@ -72,6 +74,17 @@ def _new_registry() -> CollectorRegistry:
     return registry
 
 
+class _BulkHistogram(Histogram):
+    """A histogram without labels that takes many equal observations at once."""
+
+    def observe_many(self, amount: float, times: int) -> None:
+        self._sum.inc(amount * times)
+        for index, bound in enumerate(self._upper_bounds):
+            if amount <= bound:
+                self._buckets[index].inc(times)
+                break
+
+
 class Metrics:
     """The API's registry. Nothing is global: two can live in one process."""
 
@@ -85,6 +98,9 @@ class Metrics:
             buckets=_LATENCY_S,
             registry=registry,
         )
+        # Looking a series up costs as much as counting.
+        self._of_request: dict[tuple[str, str, int], Histogram] = {}
+        self._of_source: dict[Source, Counter] = {}
         self._answers = Counter(
             "answer_source_total",
             "Prices answered, by the rung of the ladder that gave them.",
@@ -97,7 +113,7 @@ class Metrics:
             ["source", "reason"],
             registry=registry,
         )
-        self._ages = Histogram(
+        self._ages = _BulkHistogram(
             "answer_age_seconds",
             "Age of the data in an answer; default fares, which have no age, are left out.",
             buckets=_AGE_S,
@@ -179,16 +195,36 @@ class Metrics:
         for (source, reason), times in Tally(
             (answer.source, answer.fallback_reason) for answer in answers
         ).items():
-            self._answers.labels(source).inc(times)
-            if reason is not None:
-                self._fallbacks.labels(source, reason).inc(times)
+            self._count(source, reason, times)
         for answer in answers:
             if answer.policy_version is not None:
                 self._ages.observe(answer.age_ms / 1000)
 
+    def remembered(self, prices: Sequence[tuple[Live, int]]) -> None:
+        """Count prices out of the memo, each with its age in ms."""
+        for (source, reason, age_s), times in Tally(
+            (live.source, live.reason, age_ms // 1000) for live, age_ms in prices
+        ).items():
+            self._count(source, reason, times)
+            self._ages.observe_many(age_s, times)
+
+    def _count(self, source: Source, reason: FallbackReason | None, times: int) -> None:
+        counter = self._of_source.get(source)
+        if counter is None:
+            counter = self._of_source[source] = self._answers.labels(source)
+        counter.inc(times)
+        if reason is not None:
+            self._fallbacks.labels(source, reason).inc(times)
+
     def request(self, route: str, method: str, status: int, duration_s: float) -> None:
-        known = method if method in _METHODS else "OTHER"
-        self._requests.labels(route, known, str(status)).observe(duration_s)
+        key = (route, method, status)
+        series = self._of_request.get(key)
+        if series is None:
+            known = method if method in _METHODS else "OTHER"
+            series = self._requests.labels(route, known, str(status))
+            if method in _METHODS:
+                self._of_request[key] = series  # routes and statuses are few
+        series.observe(duration_s)
 
     def published(self, topic: str, status: str, events: int = 1) -> None:
         self._published.labels(topic, status).inc(events)

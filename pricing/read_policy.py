@@ -6,18 +6,8 @@ A read looks at one frozen `ReadPolicy` when it begins, so that it never sees tw
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
-
-class Level(IntEnum):
-    """How bad it is, from all well to nothing left."""
-
-    NORMAL = 0
-    MINOR = 1
-    MODERATE = 2
-    SEVERE = 3
-    CRITICAL = 4
-
+from fallback.mode.level import Level
 
 _STALE_LIMITS_MS = {
     Level.NORMAL: 15_000,

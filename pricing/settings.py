@@ -163,6 +163,10 @@ class Settings(BaseSettings):
     auth_open_anywhere: bool = Field(
         False, description="Allows `AUTH=open` on an address that is not loopback."
     )
+    log_price_reads: bool = Field(
+        False,
+        description="Whether each read of a zone's price gets a log line; failed ones always do.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least level that is logged."
     )

@@ -223,6 +223,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
                 max_body_bytes=settings.http_max_body_bytes,
                 cors_origins=settings.cors_origins,
                 readiness_requires=settings.readiness_requires,
+                log_price_reads=settings.log_price_reads,
             ),
             drain=drain,
         )

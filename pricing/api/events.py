@@ -15,10 +15,11 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pricing.api.idempotency import KeyReused
+from pricing.api.idempotency import Begun, KeyReused, Work
 from pricing.api.operations import BODY_PROBLEMS, Operation, add, reference
 from pricing.api.parts import ApiParts
 from pricing.api.problems import (
+    BUSY,
     EVENTS_NOT_TAKEN,
     INVALID_INPUT,
     INVALID_KEY,
@@ -102,8 +103,8 @@ class _Ingest(Generic[_Item]):
         items = parse(self._kind.many, text) if is_array else [parse(self._kind.one, text)]
         traceparent = traceparent_to_send(request.headers.get("traceparent"))
 
-        async def publish() -> bytes:
-            events = self._events(items, is_array=is_array, traceparent=traceparent)
+        async def publish(begun: Begun | None = None) -> bytes:
+            events = self._events(items, is_array=is_array, traceparent=traceparent, begun=begun)
             return await self._publish(events)
 
         key = request.headers.get("idempotency-key")
@@ -113,7 +114,7 @@ class _Ingest(Generic[_Item]):
             answer = await self._once(f"{self._kind.topic} {_checked(key)}", items, publish)
         return Response(answer, 202, media_type="application/json")
 
-    async def _once(self, key: str, items: Sequence[_Item], publish: Callable[[], Any]) -> bytes:
+    async def _once(self, key: str, items: Sequence[_Item], publish: Work) -> bytes:
         # By meaning and not by bytes: a client may order or indent its fields anew.
         meaning = b"".join(item.model_dump_json().encode() for item in items)
         try:
@@ -124,10 +125,19 @@ class _Ingest(Generic[_Item]):
             raise Problem(KEY_REUSED, "Send another key, or the body of the first time.") from None
 
     def _events(
-        self, items: Sequence[_Item], *, is_array: bool, traceparent: str | None
+        self,
+        items: Sequence[_Item],
+        *,
+        is_array: bool,
+        traceparent: str | None,
+        begun: Begun | None,
     ) -> list[Event]:
-        """One event per item. Raises `Problem` that lists what is wrong with any of them."""
+        """One event per item. Raises `Problem` that lists what is wrong with any of them.
+
+        `begun`, of a request with a key, gives ids and time: a repeat makes the same events.
+        """
         now_ms = self._parts.now_ms()
+        first_ms = now_ms if begun is None else begun.first_ms
         events: list[Event] = []
         errors: list[FieldError] = []
         for index, item in enumerate(items):
@@ -135,7 +145,8 @@ class _Ingest(Generic[_Item]):
             prefix = f"/{index}" if is_array else ""
             errors += [FieldError(prefix + fault.pointer, fault.message) for fault in faults]
             if zone is not None and not faults:
-                events.append(self._event(item, zone, now_ms, traceparent))
+                event_id = new_event_id() if begun is None else begun.event_id(index)
+                events.append(self._event(item, zone, event_id, first_ms, traceparent))
         if errors:
             raise invalid_input(errors)
         return events
@@ -167,8 +178,9 @@ class _Ingest(Generic[_Item]):
             "/lat", "the place lies outside every zone"
         )
 
-    def _event(self, item: _Item, zone: Zone, now_ms: int, traceparent: str | None) -> Event:
-        event_id = new_event_id()
+    def _event(
+        self, item: _Item, zone: Zone, event_id: str, now_ms: int, traceparent: str | None
+    ) -> Event:
         occurred_ms = now_ms if item.occurred_at is None else to_ms(item.occurred_at)
         return Event(
             id=event_id,
@@ -227,12 +239,12 @@ def _operation(
             f"One event, or an array of up to {MAX_BATCH}: taken whole or refused whole. "
             "An accepted event is durable; it carries an id by which a repeat can be dropped. "
             "With an `Idempotency-Key`, the same key and body returns the same ids: for up to a "
-            "day, at the same process."
+            "day, at the same process and also after its restart."
         ),
         answer=TakenEvents,
         example={"data": [{"id": "01936b0e-6d3c-7cc2-8a5f-3d2c1b0a9f8e", "status": "sent"}]},
         status=202,
-        problems=(*BODY_PROBLEMS, INVALID_KEY, KEY_REUSED, INVALID_INPUT, EVENTS_NOT_TAKEN),
+        problems=(*BODY_PROBLEMS, INVALID_KEY, KEY_REUSED, INVALID_INPUT, BUSY, EVENTS_NOT_TAKEN),
         parameters=(
             {
                 "name": "Idempotency-Key",

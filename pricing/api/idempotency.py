@@ -1,25 +1,48 @@
-"""Answers by `Idempotency-Key`: a repeat gets the first answer, and nothing happens twice."""
+"""Answers by `Idempotency-Key`: a repeat gets the first answer, and nothing happens twice.
+
+Two things are remembered of a key. That work on it began, and when, before the work: from that
+the ids of everything that it makes follow, so that work which has to be done again after a crash
+makes the same ids, and whoever reads the events drops the repeat. And its answer, afterwards.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
+import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class KeyReused(Exception):
     """The key came with another request before."""
 
 
+class Begun(NamedTuple):
+    """When the work on a key first began, epoch ms, and what its ids are made of."""
+
+    first_ms: int
+    seed: bytes
+
+    def event_id(self, number: int) -> str:
+        """The id of the work's n-th event: a UUIDv7 that is the same each time."""
+        digest = hashlib.sha256(self.seed + number.to_bytes(4, "big")).digest()
+        bits = self.first_ms << 80 | int.from_bytes(digest[:10], "big")
+        bits = bits & ~(0xF << 76) | 7 << 76  # version
+        bits = bits & ~(0x3 << 62) | 0b10 << 62  # variant
+        return str(uuid.UUID(int=bits))
+
+
+Work = Callable[[Begun], Awaitable[bytes]]
+
+
 class IdempotentAnswers(Protocol):
     """Runs work once per key and remembers what it answered."""
 
-    async def once(
-        self, key: str, fingerprint: bytes, work: Callable[[], Awaitable[bytes]]
-    ) -> bytes:
+    async def once(self, key: str, fingerprint: bytes, work: Work) -> bytes:
         """Return the answer of the first call with this key.
 
         Calls that come while the first is under way share its outcome. An error is passed on
@@ -28,10 +51,41 @@ class IdempotentAnswers(Protocol):
         ...
 
 
-class RecentAnswers:
-    """Remembers in this process, up to a count, a size and an age; the oldest go first.
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is known of a key."""
 
-    So a repeat is safe only where it reaches the same process, before a restart.
+    key: str
+    fingerprint: bytes
+    first_ms: int
+    answer: bytes | None
+    """None: no work on it has come to a good end."""
+
+    @property
+    def begun(self) -> Begun:
+        seed = self.key.encode() + b"\0" + self.fingerprint + self.first_ms.to_bytes(8, "big")
+        return Begun(self.first_ms, seed)
+
+
+class AnswerJournal(Protocol):
+    """Keeps what is remembered beyond the process. Never raises."""
+
+    async def begin(self, remembered: Remembered) -> None:
+        """Keep that work begins; durable on return."""
+        ...
+
+    def finish(self, remembered: Remembered) -> None:
+        """Keep an answer, soon. If it gets lost, the work is done again, with the same ids."""
+        ...
+
+    def forget(self, key: str) -> None: ...
+
+
+class RecentAnswers:
+    """Remembers up to a count, a size and an age; the oldest go first.
+
+    Without a journal a repeat is safe only before a restart. It has to reach the same process
+    either way. `now_s` is the wall clock.
     """
 
     def __init__(
@@ -40,64 +94,89 @@ class RecentAnswers:
         max_answers: int = 10_000,
         max_bytes: int = 16_777_216,
         max_age_s: float = 86_400,
-        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+        journal: AnswerJournal | None = None,
+        known: Iterable[Remembered] = (),
     ) -> None:
         self._max_answers = max_answers
         self._max_bytes = max_bytes
-        self._max_age_s = max_age_s
-        self._clock = clock
+        self._max_age_ms = max_age_s * 1000
+        self._now_s = now_s
+        self._journal = journal
         self._bytes = 0
-        self._done: OrderedDict[str, _Done] = OrderedDict()
+        self._known: OrderedDict[str, Remembered] = OrderedDict()
         self._under_way: dict[str, _UnderWay] = {}
+        for remembered in sorted(known, key=lambda one: one.first_ms):
+            self._remember(remembered)
 
-    async def once(
-        self, key: str, fingerprint: bytes, work: Callable[[], Awaitable[bytes]]
-    ) -> bytes:
+    async def once(self, key: str, fingerprint: bytes, work: Work) -> bytes:
         self._forget_old()
-        known = self._done.get(key) or self._under_way.get(key)
-        if known is None:
-            task = asyncio.ensure_future(work())
-            known = self._under_way[key] = _UnderWay(fingerprint, task)
-            task.add_done_callback(lambda _: self._settle(key))
-        elif known.fingerprint != fingerprint:
-            raise KeyReused
-        if isinstance(known, _Done):
-            return known.answer
+        under_way = self._under_way.get(key)
+        if under_way is None:
+            known = self._known.get(key)
+            if known is not None and known.answer is not None:
+                _check(known.fingerprint, fingerprint)
+                return known.answer
+            under_way = self._start(key, fingerprint, known, work)
+        _check(under_way.fingerprint, fingerprint)
         # Shielded: a caller who goes away must not take the others' answer along.
-        return await asyncio.shield(known.task)
+        return await asyncio.shield(under_way.task)
 
     def __len__(self) -> int:
-        return len(self._done)
+        return len(self._known)
 
-    def _settle(self, key: str) -> None:
-        under_way = self._under_way.pop(key)
-        task = under_way.task
-        if task.cancelled() or task.exception() is not None:
-            return
-        answer = task.result()
-        self._done[key] = _Done(under_way.fingerprint, answer, self._clock())
-        self._bytes += len(answer)
-        while len(self._done) > self._max_answers or self._bytes > self._max_bytes:
+    def _start(
+        self, key: str, fingerprint: bytes, known: Remembered | None, work: Work
+    ) -> _UnderWay:
+        task = asyncio.ensure_future(self._run(key, fingerprint, known, work))
+        under_way = self._under_way[key] = _UnderWay(fingerprint, task)
+        task.add_done_callback(lambda _: self._under_way.pop(key))
+        return under_way
+
+    async def _run(
+        self, key: str, fingerprint: bytes, known: Remembered | None, work: Work
+    ) -> bytes:
+        if known is None or known.fingerprint != fingerprint:
+            known = Remembered(key, fingerprint, int(self._now_s() * 1000), None)
+            self._remember(known)
+            if self._journal is not None:
+                await self._journal.begin(known)
+        answer = await work(known.begun)
+        done = Remembered(key, fingerprint, known.first_ms, answer)
+        self._remember(done)
+        if self._journal is not None:
+            self._journal.finish(done)
+        return answer
+
+    def _remember(self, remembered: Remembered) -> None:
+        before = self._known.get(remembered.key)
+        self._known[remembered.key] = remembered
+        self._bytes += _size(remembered) - (0 if before is None else _size(before))
+        while len(self._known) > self._max_answers or self._bytes > self._max_bytes:
             self._forget_oldest()
 
     def _forget_old(self) -> None:
-        horizon_s = self._clock() - self._max_age_s
-        while self._done and next(iter(self._done.values())).at_s <= horizon_s:
+        horizon_ms = self._now_s() * 1000 - self._max_age_ms
+        while self._known and next(iter(self._known.values())).first_ms <= horizon_ms:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        _, done = self._done.popitem(last=False)
-        self._bytes -= len(done.answer)
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    fingerprint: bytes
-    answer: bytes
-    at_s: float
+        key, remembered = self._known.popitem(last=False)
+        self._bytes -= _size(remembered)
+        if self._journal is not None:
+            self._journal.forget(key)
 
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
     fingerprint: bytes
     task: asyncio.Future[bytes]
+
+
+def _check(first: bytes, now: bytes) -> None:
+    if first != now:
+        raise KeyReused
+
+
+def _size(remembered: Remembered) -> int:
+    return len(remembered.answer or b"")

@@ -9,14 +9,22 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers as RequestHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fallback.bulkhead import Bulkhead
+from fallback.errors import BulkheadFullError
 from pricing.api.parts import ApiParts
-from pricing.api.problems import BODY_TOO_LARGE, INTERNAL, SHUTTING_DOWN, Problem, respond
+from pricing.api.price_route import PATH as PRICE_PATH
+from pricing.api.price_route import PriceRoute
+from pricing.api.problems import BODY_TOO_LARGE, BUSY, INTERNAL, SHUTTING_DOWN, Problem, respond
+from pricing.api.system_headers import Headers, SystemHeaders
+from pricing.model import Zone
 from streaming.events import new_event_id
 
 _log = structlog.get_logger(__name__)
@@ -29,6 +37,14 @@ _CUT_OFF = Problem(
     "The request was cut off; whether it took effect is not known.",
     headers={"Retry-After": "1"},
 )
+_BUSY = Problem(
+    BUSY,
+    "As many requests of this kind as can be taken are under way.",
+    headers={"Retry-After": "1"},
+)
+_ADMIN = ("/admin/", "/api/admin/")
+_WRITES = ("/api/v1/events/", "/api/v1/quotes")
+_FAILED = 400
 _QUIET_ROUTES = frozenset(["/health", "/health/live", "/health/ready", "/metrics"])
 
 
@@ -38,15 +54,61 @@ class RequestEdge:
     def __init__(self, app: ASGIApp, parts: ApiParts) -> None:
         self._app = app
         self._parts = parts
+        self._system = SystemHeaders(parts)
+        self._prices = PriceRoute(parts)
+        self._shares_pages = bool(parts.config.cors_origins)
+        self._writes = Bulkhead("writes", parts.config.writes_in_flight)
+        self._admin = Bulkhead("admin", parts.config.admin_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(self._parts, scope, send)
+        exchange = _Exchange(self._parts, self._system, scope, send)
+        zone = self._prices.match(scope)
+        if zone is not None and not (self._shares_pages and exchange.has_origin):
+            await self._guarded(exchange, receive, self._price(exchange, zone))
+        else:
+            await self._guarded(exchange, receive, self._pass_on(exchange, receive))
+
+    async def _price(self, exchange: _Exchange, zone: Zone) -> None:
+        exchange.route = PRICE_PATH
+        await self._prices.answer(
+            zone,
+            exchange.mode,
+            if_none_match=exchange.if_none_match,
+            system=exchange.system_headers,
+            send=exchange.plain_send,
+        )
+
+    async def _pass_on(self, exchange: _Exchange, receive: Receive) -> None:
+        bulkhead = self._bulkhead(exchange.scope)
         bound = structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        exchange.share()
         try:
-            await self._app(exchange.scope, receive, exchange.send)
+            if bulkhead is None:
+                await self._app(exchange.scope, receive, exchange.send)
+                return
+            try:
+                with bulkhead:
+                    await self._app(exchange.scope, receive, exchange.send)
+            except BulkheadFullError:
+                await exchange.fail(receive, _BUSY)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
+
+    def _bulkhead(self, scope: Scope) -> Bulkhead | None:
+        """What bounds a request's kind: so that writes never take the readers' room."""
+        path: str = scope["path"]
+        if path.startswith(_ADMIN):
+            return self._admin
+        return self._writes if scope["method"] == "POST" and path.startswith(_WRITES) else None
+
+    async def _guarded(
+        self, exchange: _Exchange, receive: Receive, work: Coroutine[Any, Any, None]
+    ) -> None:
+        try:
+            await work
         except asyncio.CancelledError:
             if exchange.status is not None or not self._parts.drain.is_draining:
                 raise
@@ -55,49 +117,98 @@ class RequestEdge:
         except ClientDisconnect:
             _log.debug("client went away")
         except Exception:  # the last border: whatever broke, the client gets a problem
-            _log.exception("request broke")
+            _log.exception("request broke", request_id=exchange.request_id)
             if exchange.status is not None:
                 raise  # the answer had begun: cutting it short is all that is left
             await exchange.fail(receive, _BROKE)
         finally:
             exchange.finish()
-            structlog.contextvars.reset_contextvars(**bound)
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, parts: ApiParts, scope: Scope, send: Send) -> None:
-        given_id = Headers(scope=scope).get("x-request-id", "")
-        self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else new_event_id()
-        self.mode = parts.mode()
-        self.status: int | None = None
-        self.method: str = scope["method"]
+    __slots__ = (
+        "_parts",
+        "_send",
+        "_started_s",
+        "_system",
+        "has_origin",
+        "if_none_match",
+        "method",
+        "mode",
+        "request_id",
+        "route",
+        "scope",
+        "status",
+    )
+
+    def __init__(self, parts: ApiParts, system: SystemHeaders, scope: Scope, send: Send) -> None:
         self._started_s = time.perf_counter()
         self._parts = parts
+        self._system = system
         self._send = send
-        state = scope.setdefault("state", {})
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.mode = parts.mode()
+        self.status: int | None = None
+        self.route: str | None = None
+        self.if_none_match = b""
+        self.has_origin = False
+        given_id = ""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given_id = value.decode("latin-1")
+            elif name == b"if-none-match":
+                self.if_none_match += b", " + value if self.if_none_match else value
+            elif name == b"origin":
+                self.has_origin = True
+        is_sane = given_id and _REQUEST_ID.fullmatch(given_id)
+        self.request_id = given_id if is_sane else new_event_id()
+
+    def share(self) -> None:
+        """Tell the application what the edge knows."""
+        state = self.scope.setdefault("state", {})
         state["request_id"] = self.request_id
         state["mode"] = self.mode
-        # A HEAD is answered as a GET; the server leaves the body out.
-        self.scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
+        if self.method == "HEAD":
+            # Answered as a GET; the server leaves the body out.
+            self.scope = {**self.scope, "method": "GET"}
 
-    async def send(self, message: Message) -> None:
+    def system_headers(self) -> Headers:
+        return [*self._system.now(self.mode), (b"x-request-id", self.request_id.encode())]
+
+    async def plain_send(self, message: Message) -> None:
+        """Send an answer that has every header."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self._system_headers()]
+        await self._send(message)
+
+    async def send(self, message: Message) -> None:
+        """Send what the application answers, with the system's headers."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *self.system_headers()]
         await self._send(message)
 
     async def fail(self, receive: Receive, problem: Problem) -> None:
+        self.share()
         response = respond(HTTPConnection(self.scope), problem)
         await response(self.scope, receive, self.send)
 
     def finish(self) -> None:
-        route = getattr(self.scope.get("route"), "path", "unmatched").rstrip("/")
+        route = self.route
+        if route is None:
+            route = getattr(self.scope.get("route"), "path", "unmatched").rstrip("/")
         status = _CLIENT_WENT_AWAY if self.status is None else self.status
         duration_s = time.perf_counter() - self._started_s
         self._parts.metrics.request(route, self.method, status, duration_s)
-        if self._parts.config.access_log:
+        config = self._parts.config
+        if not config.access_log:
+            return
+        if route == PRICE_PATH and not config.log_price_reads and status < _FAILED:
+            return
+        with structlog.contextvars.bound_contextvars(request_id=self.request_id):
             log = _log.debug if route in _QUIET_ROUTES else _log.info
             log(
                 "request answered",
@@ -107,25 +218,6 @@ class _Exchange:
                 status=status,
                 duration_ms=round(duration_s * 1000, 2),
             )
-
-    def _system_headers(self) -> list[tuple[bytes, bytes]]:
-        services = self._parts.health.services()
-        is_degraded = self.mode != "normal" or any(
-            service.status in ("degraded", "unhealthy") for service in services.values()
-        )
-        database = services["database"].state.encode()
-        headers = [
-            (b"x-request-id", self.request_id.encode()),
-            (b"x-system-mode", self.mode.encode()),
-            (b"x-system-degraded", b"true" if is_degraded else b"false"),
-            (b"x-cache-status", services["redis"].state.encode()),
-            (b"x-database-status", database),
-            (b"x-circuit-breaker-db", database),
-            (b"x-content-type-options", b"nosniff"),
-        ]
-        if self._parts.drain.is_draining:
-            headers.append((b"connection", b"close"))
-        return headers
 
 
 class BodyLimit:
@@ -139,7 +231,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = RequestHeaders(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared[:18]) > self._max_body_bytes:
             await respond(HTTPConnection(scope), self._problem())(scope, receive, send)
             return

@@ -44,10 +44,17 @@ class ApiConfig:
     """Dependencies without which the process does not call itself ready."""
     access_log: bool = True
     """One line a request at INFO; probes and metrics at DEBUG."""
+    log_price_reads: bool = True
+    """False: of a zone's price reads only those that failed get their line."""
+    writes_in_flight: int = 256
+    """Requests that write, at once; one more is answered with 503."""
+    admin_in_flight: int = 16
+    """The same for operators' requests."""
 
     def __post_init__(self) -> None:
-        if self.max_body_bytes < 1:
-            raise ValueError(f"max_body_bytes={self.max_body_bytes!r} must be at least 1")
+        for name in ("max_body_bytes", "writes_in_flight", "admin_in_flight"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be at least 1")
         unknown = set(self.readiness_requires) - {"redis", "database", "kafka"}
         if unknown:
             raise ValueError(f"readiness_requires={self.readiness_requires!r}: unknown {unknown}")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pricing.answers import Answer, body, caching_headers
+from pricing.answers import Answer, caching_headers
 from pricing.api.operations import (
     BODY_PROBLEMS,
     Operation,
     Responses,
     add,
-    json_response,
     reference,
 )
 from pricing.api.parts import ApiParts
+from pricing.api.price_route import PATH, is_known
+from pricing.api.price_texts import PriceTexts, array, text
 from pricing.api.problems import INVALID_INPUT, OUTSIDE_ZONES, UNKNOWN_ZONE, Problem
 from pricing.api.reading import ZONE_ID, json_text, parse, parse_query, query_parameters
 from pricing.api.schemas import (
@@ -76,6 +78,7 @@ _ALWAYS = (
 class _Prices:
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
+        self._texts = PriceTexts(parts)
 
     async def of_zone(self, request: Request) -> Response:
         zone = self._parts.catalogue.zone(request.path_params["zone_id"])
@@ -98,32 +101,23 @@ class _Prices:
             if (zone := self._parts.catalogue.zone(zone_id)) is not None
         }
         mode = request.state.mode
-        answers = await self._parts.ladder.prices(tuple(zones.values()))
-        self._parts.metrics.answered(answers)
-        bodies = {answer.zone.zone_id: body(answer, mode) for answer in answers}
-        data = [
-            bodies.get(zone_id) or {"zone_id": zone_id, "error": _UNKNOWN} for zone_id in zone_ids
-        ]
-        return json_response({"data": data, "mode": mode}, headers={"Cache-Control": "no-store"})
+        texts = await self._texts.of_zones(tuple(zones.values()), mode)
+        data = array(texts.get(zone_id) or _unknown(zone_id) for zone_id in zone_ids)
+        content = b'{"data":%b,"mode":%b}' % (data, orjson.dumps(mode))
+        headers = {"Cache-Control": "no-store"}
+        return Response(content, headers=headers, media_type="application/json")
 
     def _respond(self, request: Request, answer: Answer) -> Response:
         mode = request.state.mode
         self._parts.metrics.answered((answer,))
         headers = caching_headers(answer, mode, self._parts.ladder.tick_ms)
-        if _is_known(request.headers.get("if-none-match", ""), headers.get("ETag")):
+        if is_known(request.headers.get("if-none-match", ""), headers.get("ETag")):
             return Response(status_code=304, headers=headers)
-        return json_response(body(answer, mode), headers=headers)
+        return Response(text(answer, mode), headers=headers, media_type="application/json")
 
 
-def _is_known(if_none_match: str, tag: str | None) -> bool:
-    """Whether the client has this state; weak comparison (RFC 9110), our tags hold no comma."""
-    if not if_none_match or tag is None:
-        return False
-    opaque = tag.removeprefix("W/")
-    return any(
-        candidate in ("*", opaque)
-        for candidate in (part.strip().removeprefix("W/") for part in if_none_match.split(","))
-    )
+def _unknown(zone_id: str) -> bytes:
+    return orjson.dumps({"zone_id": zone_id, "error": _UNKNOWN})
 
 
 def add_prices(app: FastAPI, parts: ApiParts) -> None:
@@ -134,7 +128,7 @@ def add_prices(app: FastAPI, parts: ApiParts) -> None:
         prices.of_zone,
         Operation(
             method="GET",
-            path="/api/v1/zones/{zone_id}/price",
+            path=PATH,
             operation_id="getZonePrice",
             tag="prices",
             summary="Price of a zone",

@@ -47,6 +47,7 @@ UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body must be s
 INVALID_INPUT = Kind("invalid-input", 422, "The request has wrong or missing values")
 INTERNAL = Kind("internal-error", 500, "Something is wrong on our side")
 EVENTS_NOT_TAKEN = Kind("events-not-taken", 503, "Events cannot be taken at the moment")
+BUSY = Kind("busy", 503, "Too many such requests are under way")
 NOT_READY = Kind("not-ready", 503, "This process is not ready")
 SHUTTING_DOWN = Kind("shutting-down", 503, "This process is ending")
 
@@ -63,6 +64,7 @@ KINDS = (
     INVALID_INPUT,
     INTERNAL,
     EVENTS_NOT_TAKEN,
+    BUSY,
     NOT_READY,
     SHUTTING_DOWN,
 )

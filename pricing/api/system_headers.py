@@ -1,0 +1,44 @@
+"""The headers that every answer carries about the system: made anew only where one changed."""
+
+from __future__ import annotations
+
+from pricing.api.parts import ApiParts
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class SystemHeaders:
+    """Mode, degradation and the states of the circuit breakers, as a server sends them."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+        self._key: tuple[object, ...] = ()
+        self._headers: Headers = []
+
+    def now(self, mode: str) -> Headers:
+        """The headers at this moment, in a mode; not to be changed."""
+        parts = self._parts
+        # A service that is not heard of any more changes without an event: once a second.
+        key = (mode, parts.health.version, parts.now_ms() // 1000, parts.drain.is_draining)
+        if key != self._key:
+            self._headers = self._make(mode)
+            self._key = key
+        return self._headers
+
+    def _make(self, mode: str) -> Headers:
+        services = self._parts.health.services()
+        is_degraded = mode != "normal" or any(
+            service.status in ("degraded", "unhealthy") for service in services.values()
+        )
+        database = services["database"].state.encode()
+        headers = [
+            (b"x-system-mode", mode.encode()),
+            (b"x-system-degraded", b"true" if is_degraded else b"false"),
+            (b"x-cache-status", services["redis"].state.encode()),
+            (b"x-database-status", database),
+            (b"x-circuit-breaker-db", database),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        if self._parts.drain.is_draining:
+            headers.append((b"connection", b"close"))
+        return headers
