@@ -13,6 +13,7 @@ import structlog
 
 from fallback.dead_letters import DeadLetterBox, DeadLetterStats, Letter, Strategy
 from fallback.errors import DeadLettersFull, SpoolError
+from fallback.observer import tell
 from fallback.sink import NeedsOperator, Poison
 from fallback.spool import Durability, Entry, Record, Spool
 from pricing.delivery import lane_of, place_of
@@ -74,8 +75,11 @@ class Burial:
         _log.error("dead letter", lane=lane, id=letter.id, reason=failure.reason, code=failure.code)
         await self._copy(letter)
 
-    async def run(self) -> None:
-        """Put back what is marked, and mark what is due; until cancelled."""
+    async def run(self, on_round: Callable[[float], None]) -> None:
+        """Put back what is marked, and mark what is due; until cancelled.
+
+        `on_round` gets the seconds of each round in which letters were put back.
+        """
         next_look_s = 0.0
         loop = asyncio.get_running_loop()
         while True:
@@ -84,7 +88,9 @@ class Burial:
                     next_look_s = loop.time() + _LOOK_EVERY_S
                     await asyncio.to_thread(self._box.ask_due, self._strategies, _BATCH)
                     await asyncio.to_thread(self._box.forget_retried, _KEEP_NOTES_MS)
-                await self._put_back()
+                began_s = loop.time()
+                if await self._put_back():
+                    tell(on_round, loop.time() - began_s)
             except (OSError, SpoolError) as error:
                 _log.warning("dead letters not put back", error=repr(error))
             await asyncio.sleep(_PUT_BACK_EVERY_S)
@@ -93,13 +99,15 @@ class Burial:
         """What the box holds."""
         return await asyncio.to_thread(self._box.stats)
 
-    async def _put_back(self) -> None:
-        for letter in await asyncio.to_thread(self._box.to_put_back):
+    async def _put_back(self) -> int:
+        letters = await asyncio.to_thread(self._box.to_put_back)
+        for letter in letters:
             entry = Entry(letter.lane.encode(), letter.body)
             await self._spool.append([entry], durability=Durability.DURABLE, timeout_s=_APPEND_S)
             # A crash before the next line puts it back twice: the same id, so a repeat.
             await asyncio.to_thread(self._box.was_put_back, letter)
             _log.info("dead letter put back", lane=letter.lane, id=letter.id)
+        return len(letters)
 
     async def _copy(self, letter: Letter) -> None:
         entry = dlq_entry(letter, self._now_ms())

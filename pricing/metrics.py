@@ -30,6 +30,7 @@ from pricing.errors import (
 )
 from pricing.local_zones import Live
 from pricing.model import Source
+from pricing.spool_metrics import SpoolMetrics
 from pricing.surge.admission import Admission
 from pricing.surge.city import CityStates
 
@@ -91,6 +92,7 @@ class Metrics:
     def __init__(self) -> None:
         registry = _new_registry()
         self.registry = registry
+        self.spool = SpoolMetrics(registry)
         self._requests = Histogram(
             "http_request_duration_seconds",
             "Time from a request's headers to the end of its answer, by route template.",

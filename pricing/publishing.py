@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 from fallback.errors import AppendTimedOut, SpoolError, SpoolFull, TooManyLanes
+from fallback.observer import tell
 from fallback.pump.deliveries import Deliveries
 from fallback.spool import Durability, Entry, Spool
 from pricing.delivery import lane_of
@@ -39,7 +41,7 @@ class SpoolPublisher:
 
     An event is durable before `publish` returns. Its partition is fixed now, by its key and the
     pinned number of partitions, so that its place in the spool is its place among its key's
-    events, whatever happens on the way.
+    events, whatever happens on the way. `on_append` gets the seconds of each append.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class SpoolPublisher:
         *,
         wait_s: float,
         append_s: float = _APPEND_S,
+        on_append: Callable[[float], None] | None = None,
     ) -> None:
         self._spool = spool
         self._deliveries = deliveries
         self._config = config
         self._wait_s = wait_s
         self._append_s = append_s
+        self._on_append = on_append
 
     async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
         """Keep the events, then wait a moment for Kafka; `topic` is the name without the prefix.
@@ -83,12 +87,17 @@ class SpoolPublisher:
 
     async def _append(self, topic: str, entries: Sequence[Entry]) -> range:
         durability = Durability.RELAXED if topic in RELAXED else Durability.DURABLE
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
         try:
-            return await self._spool.append(
+            seqs = await self._spool.append(
                 entries, durability=durability, timeout_s=self._append_s
             )
         except SpoolError as error:
             raise as_spool_dependency_error(error) from error
+        if self._on_append is not None:
+            tell(self._on_append, now_s() - began_s)
+        return seqs
 
 
 class KafkaPublisher:

@@ -172,7 +172,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
         store = await stack.enter_async_context(PostgresStates(database_config(settings)))
         write = await stack.enter_async_context(
-            open_write_path(settings, kafka, wall_s=time.time)
+            open_write_path(settings, kafka, metrics.spool, wall_s=time.time)
         )
         await stack.enter_async_context(_topics_in_background(kafka))
         await stack.enter_async_context(
@@ -226,6 +226,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
                 log_price_reads=settings.log_price_reads,
             ),
             drain=drain,
+            idempotency=write.answers,
         )
         yield create_app(parts), drain
 

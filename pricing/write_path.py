@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import structlog
 
+from fallback.clock import Wall
 from fallback.dead_letters import DeadLetterBox
 from fallback.errors import SpoolError
 from fallback.pump import Pump, PumpConfig
 from fallback.pump.adoption import adopting, claimed_spool
 from fallback.spool import Spool, SpoolConfig
 from fallback.spool.quota import quota_for
+from pricing.answer_journal import durable_answers
+from pricing.api.idempotency import IdempotentAnswers, RecentAnswers
 from pricing.burial import Burial
 from pricing.delivery import KafkaSink
 from pricing.errors import DependencyUnavailable
 from pricing.ports import Publisher, Receipt
 from pricing.publishing import SpoolPublisher
 from pricing.settings import Settings
+from pricing.spool_metrics import SpoolMetrics
 from streaming.batch_sender import BatchSender
 from streaming.config import KafkaConfig
 from streaming.events import Event
@@ -34,12 +39,15 @@ from streaming.events import Event
 _log = structlog.get_logger(__name__)
 
 SPOOLS = "spool"
+ANSWERS = "answers"
 DEAD_LETTERS = "dead-letters"
 DRAIN_S = 1.5
 """How long a process that ends still sends; the rest waits on the disk for the next one."""
 ENTRY_BYTES = 1_040_000
 """An event of the greatest size with its key and headers."""
 _CLOSE_S = 2.0
+_SHOW_S = 1.0
+_LETTERS_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,7 @@ class WritePath:
     """What the application sees of it."""
 
     publisher: Publisher
+    answers: IdempotentAnswers
     delivery: Delivery | None
     """None: the disk does not work, and every event is refused."""
 
@@ -71,22 +80,31 @@ class NoPublisher:
 
 @asynccontextmanager
 async def open_write_path(
-    settings: Settings, kafka: KafkaConfig, *, wall_s: Callable[[], float]
+    settings: Settings, kafka: KafkaConfig, metrics: SpoolMetrics, *, wall_s: Wall
 ) -> AsyncIterator[WritePath]:
     """The publisher and everything behind it; leaving takes some seconds at most."""
     home = settings.state_dir / SPOOLS
     async with AsyncExitStack() as stack:
         try:
             config = spool_config(settings)
-            spool = await stack.enter_async_context(claimed_spool(home, config))
+            spool = await stack.enter_async_context(
+                claimed_spool(home, config, observers=(metrics,))
+            )
         except (SpoolError, OSError) as error:
             _log.error("events are refused: no spool", state_dir=str(home), error=str(error))
-            yield WritePath(publisher=NoPublisher(), delivery=None)
+            yield WritePath(publisher=NoPublisher(), answers=RecentAnswers(), delivery=None)
             return
-        delivery = await _deliver(stack, settings, kafka, spool, wall_s)
-        wait_s = settings.publish_wait_ms / 1000
-        publisher = SpoolPublisher(spool, delivery.pump.deliveries, kafka, wait_s=wait_s)
-        yield WritePath(publisher=publisher, delivery=delivery)
+        path = settings.state_dir / ANSWERS / f"{spool.directory.name}.db"
+        answers = await stack.enter_async_context(durable_answers(path, now_s=wall_s))
+        delivery = await _deliver(stack, settings, kafka, spool, metrics, wall_s)
+        publisher = SpoolPublisher(
+            spool,
+            delivery.pump.deliveries,
+            kafka,
+            wait_s=settings.publish_wait_ms / 1000,
+            on_append=metrics.appended,
+        )
+        yield WritePath(publisher=publisher, answers=answers, delivery=delivery)
 
 
 async def _deliver(
@@ -94,7 +112,8 @@ async def _deliver(
     settings: Settings,
     kafka: KafkaConfig,
     spool: Spool,
-    wall_s: Callable[[], float],
+    metrics: SpoolMetrics,
+    wall_s: Wall,
 ) -> Delivery:
     def now_ms() -> int:
         return int(wall_s() * 1000)
@@ -104,18 +123,33 @@ async def _deliver(
     box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms)
     burial = Burial(box, spool, now_ms=now_ms)
     config = PumpConfig(records_per_s=settings.replay_events_per_s)
-    pump = await stack.enter_async_context(Pump(spool, sink, bury=burial.bury, config=config))
-    await stack.enter_async_context(_running(burial.run(), "dead-letters"))
+    pump = Pump(spool, sink, bury=burial.bury, config=config, observers=(metrics,))
+    await stack.enter_async_context(pump)
+    await stack.enter_async_context(_running(burial.run(metrics.put_back), "dead-letters"))
 
     def pump_for(orphan: Spool) -> Pump:
-        return Pump(orphan, sink, bury=burial.bury, config=config, pace=pump.pace)
+        return Pump(
+            orphan, sink, bury=burial.bury, config=config, observers=(metrics,), pace=pump.pace
+        )
 
     home = settings.state_dir / SPOOLS
     await stack.enter_async_context(
         adopting(home, spool.directory, spool_config(settings), pump_for)
     )
+    delivery = Delivery(spool=spool, pump=pump, sender=sender, burial=burial)
+    await stack.enter_async_context(_running(_show(delivery, metrics), "spool-metrics"))
     stack.push_async_callback(pump.drain, DRAIN_S)
-    return Delivery(spool=spool, pump=pump, sender=sender, burial=burial)
+    return delivery
+
+
+async def _show(delivery: Delivery, metrics: SpoolMetrics) -> None:
+    """Keep the figures of the moment in the metrics."""
+    for turn in count():
+        metrics.refresh(delivery.spool.stats(), delivery.pump.stats(), delivery.sender.renewals)
+        if turn % _LETTERS_EVERY == 0:
+            with suppress(OSError):
+                metrics.show_letters(await delivery.burial.stats())
+        await asyncio.sleep(_SHOW_S)
 
 
 def spool_config(settings: Settings) -> SpoolConfig:

@@ -106,10 +106,13 @@ class Pump:
         )
 
     async def drain(self, timeout_s: float) -> bool:
-        """Wait until everything is delivered, or so long; whether it is."""
+        """Wait until everything is delivered, or so long; whether it is.
+
+        An outage is not waited for.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._spool.stats().records:
+                while self._spool.stats().records and not self.gate.is_out:
                     await self.gate_change(_LOOK_S)
         return not self._spool.stats().records
 
