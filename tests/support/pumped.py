@@ -120,9 +120,7 @@ async def admin_of(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def make_topic(
-    config: KafkaConfig, name: str, partitions: int = 6, **settings: str
-) -> None:
+async def make_topic(config: KafkaConfig, name: str, partitions: int = 6, **settings: str) -> None:
     async with admin_of(config) as admin:
         await admin.create_topics(
             [
