@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -39,6 +40,10 @@ async def _until_told(options: DemoOptions) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    with open_screen(sys.stdout) as screen:
-        await Demo(options, screen).run(stop)
+    try:
+        with open_screen(sys.stdout) as screen:
+            await Demo(options, screen).run(stop)
+    except BrokenPipeError:
+        # Whoever read us has gone; the interpreter would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -9,7 +9,6 @@ from typing import Final
 from pricing.demo.options import Fault, Target
 from pricing.embedded import EmbeddedStack, Server, Tansu
 
-DOWN_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.5
 
 
@@ -23,6 +22,7 @@ class Faults:
         *,
         say: Callable[[str], None],
         on_log_lost: Callable[[], None],
+        down_s: float = 20.0,
     ) -> None:
         """`on_log_lost` is called when a broker that keeps its log in memory was started again."""
         self._servers: dict[Target, Server] = {
@@ -33,6 +33,7 @@ class Faults:
         self._plan = plan
         self._say = say
         self._on_log_lost = on_log_lost
+        self._down_s = down_s
         self._back_at: dict[Target, float] = {}
 
     @property
@@ -65,10 +66,10 @@ class Faults:
             return
         server = self._servers[fault.target]
         loop = asyncio.get_running_loop()
-        self._back_at[fault.target] = loop.time() + DOWN_S
+        self._back_at[fault.target] = loop.time() + self._down_s
         try:
-            self._say(f"fault: {await self._break(server)}; it comes back in {DOWN_S:.0f} s")
-            await asyncio.sleep(DOWN_S)
+            self._say(f"fault: {await self._break(server)}; it comes back in {self._down_s:.0f} s")
+            await asyncio.sleep(self._down_s)
             server.thaw()
             await self._start(server)
             self._say(f"fault over: {fault.target} is back")

@@ -54,8 +54,9 @@ class Meter:
             note=note,
         )
 
-    def summary(self, now_s: float) -> Summary:
-        """The whole of it."""
+    def summary(self, now_s: float, *, on_disk: int) -> Summary:
+        """The whole of it. `on_disk` are the events that still wait for Kafka."""
+        kept = min(on_disk, self._ledger.missing)
         counts, fed = self._reader.counts, self._feed.counts
         return Summary(
             elapsed_s=now_s - self._ready_at,
@@ -65,7 +66,8 @@ class Meter:
             prices_out=counts.answers,
             by_source=dict(counts.by_source),
             unanswered=counts.unanswered,
-            lost=self._ledger.missing,
+            kept=kept,
+            lost=self._ledger.missing - kept,
             unchecked=self._ledger.unchecked,
             slowest_ms=counts.slowest_ms,
         )

@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx2
 
+from pricing.demo.backlog import waiting_on_disk
 from pricing.demo.cities import Cities, make_cities, read_trips_file
 from pricing.demo.faults import Faults
 from pricing.demo.feed import Feed
@@ -112,7 +113,8 @@ class Demo:
                 await life.tail.open()
                 await self._live_on(house, life, stop)
             self._screen.freeze()
-            for line in summary_lines(life.meter.summary(self._monotonic())):
+            on_disk = await waiting_on_disk(client) if life.ledger.missing else 0
+            for line in summary_lines(life.meter.summary(self._monotonic(), on_disk=on_disk)):
                 self._screen.say(line)
 
     def _life(

@@ -22,8 +22,10 @@ class Summary:
     prices_out: int
     by_source: Mapping[str, int]
     unanswered: int
+    kept: int
+    """Acknowledged, and on the service's disk at the end: Kafka gets them at the next start."""
     lost: int
-    """Acknowledged, but never seen in their topic."""
+    """Acknowledged, but neither seen in their topic nor kept."""
     unchecked: int
     """Acknowledged, but beyond what could be kept in mind to be looked for."""
     slowest_ms: float
@@ -46,6 +48,7 @@ def summary_lines(summary: Summary) -> list[str]:
     extra = {
         "not acknowledged, given up by their sender": summary.withdrawn,
         "refused": summary.refused,
+        "kept on disk for Kafka": summary.kept,
         "acknowledged, but not looked for in Kafka": summary.unchecked,
     }
     return lines + [f"events {name}: {count}" for name, count in extra.items() if count]

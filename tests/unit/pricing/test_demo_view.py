@@ -163,6 +163,7 @@ SUMMARY = Summary(
     prices_out=15_600,
     by_source={"redis": 15_000, "default": 600},
     unanswered=0,
+    kept=0,
     lost=0,
     unchecked=0,
     slowest_ms=84.4,
@@ -182,9 +183,10 @@ def test_summary_has_one_figure_a_line():
 
 
 def test_summary_tells_of_events_that_did_not_make_it():
-    lines = summary_lines(replace(SUMMARY, withdrawn=3, refused=1, unchecked=2))
-    assert lines[-3:] == [
+    lines = summary_lines(replace(SUMMARY, withdrawn=3, refused=1, kept=4, unchecked=2))
+    assert lines[-4:] == [
         "events not acknowledged, given up by their sender: 3",
         "events refused: 1",
+        "events kept on disk for Kafka: 4",
         "events acknowledged, but not looked for in Kafka: 2",
     ]
