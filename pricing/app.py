@@ -69,6 +69,7 @@ def create_app(parts: ApiParts) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={Problem: on_problem, HTTPException: on_http_exception},
     )
+    app.state.gate = parts.gate
     add_prices(app, parts)
     add_zones(app, parts)
     add_events(app, parts)

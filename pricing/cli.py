@@ -25,6 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+keys_app = typer.Typer(help="API keys: make, list, revoke.", rich_markup_mode=None)
+app.add_typer(keys_app, name="keys")
+
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Where the servers keep their data.")
 ]
@@ -155,6 +158,44 @@ def migrate() -> int:
     from pricing.processes import run_migrate
 
     return run_migrate(_settings())
+
+
+@keys_app.command(
+    name="create", epilog="Example: equilibrium keys create --role operator --name anna"
+)
+def keys_create(
+    role: Annotated[str, typer.Option(help="client, producer, operator or admin.")],
+    name: Annotated[str, typer.Option(help="Whose key it is; shown in the audit.")],
+    expires_in_days: Annotated[
+        float | None, typer.Option(help="Let it end after so many days.", min=0.0001, max=3650)
+    ] = None,
+) -> int:
+    """Make an API key and print it once; only its hash is kept."""
+    from pricing.keys_command import create_key
+
+    return create_key(_keys_path(), role=role, name=name, expires_in_days=expires_in_days)
+
+
+@keys_app.command(name="ls", epilog="Example: equilibrium keys ls")
+def keys_ls() -> int:
+    """List the keys: id, role, name and state."""
+    from pricing.keys_command import list_keys
+
+    return list_keys(_keys_path())
+
+
+@keys_app.command(name="revoke", epilog="Example: equilibrium keys revoke abcde23456")
+def keys_revoke(key_id: Annotated[str, typer.Argument(help="As `keys ls` shows it.")]) -> int:
+    """Let a key open nothing any more, within about a second."""
+    from pricing.keys_command import revoke_key
+
+    return revoke_key(_keys_path(), key_id)
+
+
+def _keys_path() -> Path:
+    from pricing.settings import load_settings
+
+    return load_settings().keys_path
 
 
 @app.command(name="check-config", epilog="Example: equilibrium check-config")

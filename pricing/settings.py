@@ -157,11 +157,22 @@ class Settings(BaseSettings):
     readiness_requires: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Comma-separated of redis, database, kafka: not ready without them."
     )
-    auth: Literal["open"] = Field(
-        "open", description="Who may call. `open`: everybody, so only on a loopback address."
+    auth: Literal["keys", "open"] = Field(
+        "open",
+        description="Who may call. `keys`: who shows an API key; `open`: everybody, so only on a "
+        "loopback address.",
     )
     auth_open_anywhere: bool = Field(
         False, description="Allows `AUTH=open` on an address that is not loopback."
+    )
+    keys_file: Path | None = Field(
+        None, description="API keys, hashed; `keys.json` in `STATE_DIR` by default."
+    )
+    mode_up_dwell_s: Annotated[float, Field(gt=0, le=600)] = Field(
+        3, description="The mode gets worse once an input stood so long at a worse level."
+    )
+    mode_down_dwell_s: Annotated[float, Field(ge=1, le=3_600)] = Field(
+        60, description="The mode gets better by one level once all was better for so long."
     )
     log_price_reads: bool = Field(
         False,
@@ -171,6 +182,11 @@ class Settings(BaseSettings):
         "INFO", description="Least level that is logged."
     )
     log_format: Literal["json", "console"] = Field("json", description="Form of a log line.")
+
+    @property
+    def keys_path(self) -> Path:
+        """Where the API keys are."""
+        return self.keys_file or self.state_dir / "keys.json"
 
     @classmethod
     def settings_customise_sources(
@@ -231,10 +247,11 @@ class Settings(BaseSettings):
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
             raise ValueError("KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are needed with SASL")
-        if not self.auth_open_anywhere and self.http_host not in _LOOPBACK:
+        is_open = self.auth == "open" and not self.auth_open_anywhere
+        if is_open and self.http_host not in _LOOPBACK:
             raise ValueError(
                 f"HTTP_HOST={self.http_host} is not loopback and AUTH=open lets everybody in; "
-                "set AUTH_OPEN_ANYWHERE=true to allow it"
+                "use AUTH=keys, or set AUTH_OPEN_ANYWHERE=true to allow it"
             )
         return self
 

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from fallback.breaker import BreakerRegistry, parse_breaker
 from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
+from pricing.auth import open_gate
 from pricing.cache import RedisConfig, RedisStates
 from pricing.database import DatabaseConfig
 from pricing.drain import Drain
@@ -210,6 +211,9 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             every_s=settings.stale_refresh_s,
         )
         await stack.enter_async_context(refreshing(refresh))
+        gate = await stack.enter_async_context(
+            open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
+        )
         parts = ApiParts(
             catalogue=catalogue,
             locator=ZoneLocator(catalogue),
@@ -227,6 +231,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             ),
             drain=drain,
             idempotency=write.answers,
+            gate=gate,
         )
         yield create_app(parts), drain
 

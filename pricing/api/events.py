@@ -41,6 +41,7 @@ from pricing.api.schemas import (
     TakenEvents,
 )
 from pricing.errors import DependencyError
+from pricing.keys import Role
 from pricing.model import Zone
 from streaming.events import DRIVER_STATUS as DRIVER_STATUS_TYPE
 from streaming.events import RIDE_REQUEST as RIDE_REQUEST_TYPE
@@ -244,6 +245,7 @@ def _operation(
         answer=TakenEvents,
         example={"data": [{"id": "01936b0e-6d3c-7cc2-8a5f-3d2c1b0a9f8e", "status": "sent"}]},
         status=202,
+        role=Role.PRODUCER,
         problems=(*BODY_PROBLEMS, INVALID_KEY, KEY_REUSED, INVALID_INPUT, BUSY, EVENTS_NOT_TAKEN),
         parameters=(
             {

@@ -126,6 +126,7 @@ def _operation(
         description=description,
         answer=answer,
         example=example,
+        role=None,
         **options,
     )
 

@@ -24,6 +24,8 @@ from pricing.api.price_route import PATH as PRICE_PATH
 from pricing.api.price_route import PriceRoute
 from pricing.api.problems import BODY_TOO_LARGE, BUSY, INTERNAL, SHUTTING_DOWN, Problem, respond
 from pricing.api.system_headers import Headers, SystemHeaders
+from pricing.auth import may
+from pricing.keys import Role
 from pricing.model import Zone
 from streaming.events import new_event_id
 
@@ -66,7 +68,9 @@ class RequestEdge:
             return
         exchange = _Exchange(self._parts, self._system, scope, send)
         zone = self._prices.match(scope)
-        if zone is not None and not (self._shares_pages and exchange.has_origin):
+        is_plain = zone is not None and not (self._shares_pages and exchange.has_origin)
+        # Who may not read goes the long way, where an endpoint tells why.
+        if zone is not None and is_plain and may(self._parts.gate, scope["headers"], Role.CLIENT):
             await self._guarded(exchange, receive, self._price(exchange, zone))
         else:
             await self._guarded(exchange, receive, self._pass_on(exchange, receive))

@@ -7,7 +7,7 @@ models that check its input and that its answers are tested against.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,27 +16,33 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import request_response
 
+from pricing.api.access import Endpoint, guarded
 from pricing.api.problems import (
     BODY_TOO_LARGE,
+    FORBIDDEN,
     INTERNAL,
     INVALID_JSON,
     MEDIA_TYPE,
     SHUTTING_DOWN,
+    UNAUTHENTICATED,
     UNSUPPORTED_MEDIA_TYPE,
     Kind,
 )
 from pricing.api.schemas import DriverStatus, PriceBatch, ProblemDetails, RideRequest
+from pricing.keys import Role
 
 Responses = dict[int | str, dict[str, Any]]
 """OpenAPI response objects by status."""
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 BODY_PROBLEMS = (INVALID_JSON, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 
+_SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _SCHEMAS = "#/components/schemas/{model}"
 # Models that no endpoint's signature shows to FastAPI.
 _NAMED_MODELS: tuple[type[BaseModel], ...] = (
@@ -70,6 +76,8 @@ class Operation:
     other: Responses | None = None
     """Response objects of further statuses."""
     is_documented: bool = True
+    role: Role | None = Role.CLIENT
+    """Who may; None: everybody, also without a key."""
 
 
 class _DirectRoute(APIRoute):
@@ -88,7 +96,9 @@ class Api(FastAPI):
         _, named = models_json_schema(
             [(model, "validation") for model in _NAMED_MODELS], ref_template=_SCHEMAS
         )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = _SECURITY_SCHEMES
+        schemas = components.setdefault("schemas", {})
         for name in sorted(named["$defs"]):
             schemas.setdefault(name, named["$defs"][name])
         return document
@@ -109,6 +119,12 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
         extra["parameters"] = list(operation.parameters)
     if operation.body is not None:
         extra["requestBody"] = {"required": True, "content": {"application/json": operation.body}}
+    problems = [*operation.problems, INTERNAL, SHUTTING_DOWN]
+    if operation.role is not None:
+        endpoint = guarded(endpoint, operation.role)
+        problems += [UNAUTHENTICATED, FORBIDDEN]
+        extra["security"] = [{"bearer": []}, {"apiKey": []}, {}]
+        extra["x-role"] = operation.role.value
     # The app's own router and not an included one, whose context costs as much as an endpoint.
     app.router.add_api_route(
         operation.path,
@@ -123,7 +139,7 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
         response_model=operation.answer,
         responses={
             operation.status: good,
-            **_problem_responses((*operation.problems, INTERNAL, SHUTTING_DOWN)),
+            **_problem_responses(problems),
             **(operation.other or {}),
         },
         openapi_extra=extra or None,

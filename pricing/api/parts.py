@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pricing.api.idempotency import IdempotentAnswers, RecentAnswers
+from pricing.auth import Gate, OpenGate
 from pricing.drain import Drain
 from pricing.health import HealthSource
 from pricing.ladder import Ladder
@@ -78,3 +79,5 @@ class ApiParts:
     drain: Drain = field(default_factory=Drain)
     """Shared with the server that runs the app."""
     idempotency: IdempotentAnswers = field(default_factory=RecentAnswers)
+    gate: Gate = field(default_factory=OpenGate)
+    """Tells callers by their keys."""

@@ -37,6 +37,8 @@ class Kind:
 
 INVALID_JSON = Kind("invalid-json", 400, "The body is not JSON")
 INVALID_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key cannot be used")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "A key is needed that opens this")
+FORBIDDEN = Kind("forbidden", 403, "The key's role does not allow this")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this address")
 UNKNOWN_ZONE = Kind("unknown-zone", 404, "No zone has this id")
 OUTSIDE_ZONES = Kind("outside-zones", 404, "No zone is at this place")
@@ -54,6 +56,8 @@ SHUTTING_DOWN = Kind("shutting-down", 503, "This process is ending")
 KINDS = (
     INVALID_JSON,
     INVALID_KEY,
+    UNAUTHENTICATED,
+    FORBIDDEN,
     NOT_FOUND,
     UNKNOWN_ZONE,
     OUTSIDE_ZONES,

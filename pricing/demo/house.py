@@ -19,12 +19,15 @@ from pricing.embedded import EmbeddedStack, StackConfig, Tansu
 from pricing.embedded.directories import write_private
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
+from pricing.keys import KeyFile, Role
 from pricing.logs import configure_logs
 from pricing.settings import PREFIX, Settings, load_settings
 
 SETTINGS_FILE: Final = "settings.env"
 """What the children run with, for whoever wants to join in from another terminal."""
 
+KEYS_FILE: Final = "keys.json"
+_KEY_LASTS_S: Final = 86_400
 _MIGRATE_WITHIN_S: Final = 60.0
 _HEALTHY_WITHIN_S: Final = 30.0
 _ASK_EVERY_S: Final = 0.1
@@ -118,6 +121,16 @@ async def healthy(client: httpx2.AsyncClient, api: Child) -> None:
         ) from None
 
 
+def operator_key(house: House, *, now_s: float) -> str:
+    """A fresh key of an operator, good for a day. Raises `KeysError`."""
+    file = KeyFile(house.settings.keys_path)
+    expires_at_s = int(now_s) + _KEY_LASTS_S
+    _, text = file.create(
+        name="demo", role=Role.OPERATOR, now_s=int(now_s), expires_at_s=expires_at_s
+    )
+    return text
+
+
 def _own(name: str) -> Command:
     return Command(name=name, argv=(sys.executable, "-m", "pricing", name))
 
@@ -130,6 +143,7 @@ def _environment(stack: EmbeddedStack, port: int) -> dict[str, str]:
         f"{PREFIX}HTTP_HOST": LOOPBACK,
         f"{PREFIX}HTTP_PORT": str(port),
         f"{PREFIX}AUTH": "open",
+        f"{PREFIX}KEYS_FILE": str(stack.data_dir / KEYS_FILE),
         # A name of its own, so that a processor that is started again need not wait.
         f"{PREFIX}PROCESSOR_INSTANCE": "demo",
     }

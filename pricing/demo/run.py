@@ -15,7 +15,7 @@ from pricing.demo.backlog import waiting_on_disk
 from pricing.demo.cities import Cities, make_cities, read_trips_file
 from pricing.demo.faults import Faults
 from pricing.demo.feed import Feed
-from pricing.demo.house import Commands, House, healthy, open_house, own_commands
+from pricing.demo.house import Commands, House, healthy, open_house, operator_key, own_commands
 from pricing.demo.ledger import Ledger
 from pricing.demo.meter import Meter
 from pricing.demo.options import DemoOptions
@@ -162,7 +162,7 @@ class Demo:
                 life.tail.run(),
             )
             others = [group.create_task(one) for one in work]
-            await self._warm_up(life.reader)
+            await self._warm_up(house, life.reader)
             life.meter.start(self._monotonic())
             others.append(group.create_task(life.faults.run()))
             others.append(group.create_task(self._show(life)))
@@ -182,7 +182,7 @@ class Demo:
             life.feed.put(life.cities.step(self._now_ms(), life.reader.multipliers))
             await asyncio.sleep(_STEP_S)
 
-    async def _warm_up(self, reader: PriceReader) -> None:
+    async def _warm_up(self, house: House, reader: PriceReader) -> None:
         """Wait for the first live price, and say so."""
         self._screen.say("warming up: the processor joins its group, which takes a few seconds")
         waited_s = 0.0
@@ -196,6 +196,8 @@ class Demo:
             self._screen.say(f"still warming up after {waited_s:.0f} s")
         self._ready.set()
         self._screen.say(f"ready http://{LOOPBACK}:{self._options.port}")
+        key = await asyncio.to_thread(operator_key, house, now_s=self._now())
+        self._screen.say(f"operator key {key} (as X-API-Key; keys are needed with AUTH=keys)")
         self._screen.say(f"documentation: http://{LOOPBACK}:{self._options.port}/docs")
 
     async def _show(self, life: _Life) -> None:
