@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from benchmarks.benchmark import Benchmark, measure
+from benchmarks.benchmark import Benchmark, Unavailable, measure
 from benchmarks.report import PAGE, Result, table, write
 
 
@@ -29,7 +29,11 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(benchmarks)}")
     results = []
     for name in asked.names or benchmarks:
-        figures = measure(benchmarks[name], asked.rounds)
+        try:
+            figures = measure(benchmarks[name], asked.rounds)
+        except Unavailable as reason:
+            print(f"## {name}: left out, {reason}\n")
+            continue
         results.append(Result(benchmark=benchmarks[name], figures=figures))
         print(table(results[-1]), flush=True)
     if not asked.names:

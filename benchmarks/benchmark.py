@@ -16,9 +16,13 @@ class Case:
 
     label: str
     run: Callable[[], object]
-    """One round of it; what it returns is dropped."""
-    operations: int
-    """Operations in one round, so that cases of different size compare."""
+    """One round of it."""
+    operations: int | None
+    """Operations in one round, so that cases of different size compare; None: `run` returns it."""
+
+
+class Unavailable(Exception):
+    """The benchmark cannot run on this machine; the message says what is missing."""
 
 
 class Benchmark(Protocol):
@@ -31,7 +35,7 @@ class Benchmark(Protocol):
     """What one operation is, e.g. `event`."""
 
     def cases(self) -> Sequence[Case]:
-        """Set up and return the cases; the first is the bare baseline."""
+        """Set up and return the cases; the first is the bare baseline. Raises `Unavailable`."""
         ...
 
 
@@ -79,7 +83,10 @@ def _time(case: Case, now_ns: Callable[[], int]) -> float:
     gc.disable()
     try:
         start = now_ns()
-        case.run()
-        return (now_ns() - start) / case.operations
+        done = case.run()
+        took = now_ns() - start
+        operations = done if case.operations is None else case.operations
+        assert isinstance(operations, int)
+        return took / operations
     finally:
         gc.enable()

@@ -200,7 +200,7 @@ class Rendered:
     same but for a few digits. Says what `body` and `caching_headers` say: a test compares.
     """
 
-    __slots__ = ("_head", "_key", "_tail", "etag", "steady_ms", "window_end_ms")
+    __slots__ = ("_constant", "_head", "_key", "_tail", "_tick_ms", "etag", "steady_ms")
 
     def __init__(self, answer: Answer, mode: str, tick_ms: int) -> None:
         """`answer` at the age of 0 ms, in the mode in which it is told."""
@@ -213,7 +213,12 @@ class Rendered:
         self._key = mode
         self.etag = _etag(answer, mode)
         self.steady_ms = min(STEADY_MS, 3 * tick_ms)
-        self.window_end_ms = answer.as_of_ms
+        self._constant = [
+            (b"content-type", b"application/json"),
+            (b"etag", self.etag.encode()),
+            (b"cache-control", _cache_control(tick_ms).encode()),
+        ]
+        self._tick_ms = tick_ms
 
     def is_for(self, mode: str) -> bool:
         return self._key == mode
@@ -222,20 +227,19 @@ class Rendered:
         """The JSON body at an age of at most `steady_ms`."""
         return b"%b%d%b" % (self._head, age_ms, self._tail)
 
+    def headers(self, age_ms: int) -> list[tuple[bytes, bytes]]:
+        """Content type and caching headers of an answer from the memo, as a server sends them."""
+        ttl_s = (self._tick_ms - age_ms) // 1000
+        return [
+            *self._constant,
+            (b"age", b"%d" % (age_ms // 1000)),
+            (b"cache-status", b"memo; hit; ttl=%d" % ttl_s),
+        ]
+
 
 _AGE_MARK = 8_888_777_766_665_555
 STEADY_MS = 15_000
 """Up to this age the confidence is the tick's own."""
-
-
-def memo_headers(etag: str, age_ms: int, tick_ms: int) -> list[tuple[bytes, bytes]]:
-    """The caching headers of an answer from the memo, as a server sends them."""
-    return [
-        (b"age", b"%d" % (age_ms // 1000)),
-        (b"cache-control", _cache_control(tick_ms).encode()),
-        (b"cache-status", b"memo; hit; ttl=%d" % ((tick_ms - age_ms) // 1000)),
-        (b"etag", etag.encode()),
-    ]
 
 
 def _cache_control(tick_ms: int) -> str:

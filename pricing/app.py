@@ -85,7 +85,7 @@ def create_app(parts: ApiParts) -> FastAPI:
             allow_headers=("Authorization", "Idempotency-Key", "X-API-Key", "X-Request-ID"),
             expose_headers=_EXPOSED,
         )
-    app.add_middleware(RequestEdge, parts=parts)
+    app.edge = RequestEdge(app.inside, parts)
     return app
 
 

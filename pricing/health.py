@@ -85,12 +85,16 @@ class PassiveHealth:
         self._now_ms = now_ms
         self._forget_after_ms = forget_after_ms
         self._breakers = breakers or BreakerRegistry()
+        self._watched = tuple(self._breakers)
         self._version = 0
         self._calls = {name: _Calls(deque(maxlen=window)) for name in dependencies}
 
     @property
     def version(self) -> int:
-        return self._version + sum(breaker.generation for breaker in self._breakers)
+        version = self._version
+        for breaker in self._watched:
+            version += breaker.generation
+        return version
 
     def succeeded(self, dependency: str) -> None:
         self._version += self._calls[dependency].add(True, self._now_ms())

@@ -5,6 +5,7 @@ Labels come from closed sets. None names a zone, a rider or anything else that g
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Sequence
 
@@ -75,15 +76,17 @@ def _new_registry() -> CollectorRegistry:
     return registry
 
 
-class _BulkHistogram(Histogram):
-    """A histogram without labels that takes many equal observations at once."""
+class _QuickHistogram(Histogram):
+    """A histogram that finds its bucket by bisection and takes many equal amounts at once."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """Count one amount; exemplars are not kept."""
+        del exemplar
+        self.observe_many(amount, 1)
 
     def observe_many(self, amount: float, times: int) -> None:
         self._sum.inc(amount * times)
-        for index, bound in enumerate(self._upper_bounds):
-            if amount <= bound:
-                self._buckets[index].inc(times)
-                break
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(times)
 
 
 class Metrics:
@@ -93,7 +96,7 @@ class Metrics:
         registry = _new_registry()
         self.registry = registry
         self.spool = SpoolMetrics(registry)
-        self._requests = Histogram(
+        self._requests = _QuickHistogram(
             "http_request_duration_seconds",
             "Time from a request's headers to the end of its answer, by route template.",
             ["route", "method", "status"],
@@ -115,7 +118,7 @@ class Metrics:
             ["source", "reason"],
             registry=registry,
         )
-        self._ages = _BulkHistogram(
+        self._ages = _QuickHistogram(
             "answer_age_seconds",
             "Age of the data in an answer; default fares, which have no age, are left out.",
             buckets=_AGE_S,
@@ -202,8 +205,13 @@ class Metrics:
             if answer.policy_version is not None:
                 self._ages.observe(answer.age_ms / 1000)
 
-    def remembered(self, prices: Sequence[tuple[Live, int]]) -> None:
-        """Count prices out of the memo, each with its age in ms."""
+    def remembered(self, live: Live, age_ms: int) -> None:
+        """Count a price out of the memo, of this age."""
+        self._count(live.source, live.reason, 1)
+        self._ages.observe_many(age_ms / 1000, 1)
+
+    def remembered_many(self, prices: Sequence[tuple[Live, int]]) -> None:
+        """Count prices out of the memo, each with its age in ms, told in whole seconds."""
         for (source, reason, age_s), times in Tally(
             (live.source, live.reason, age_ms // 1000) for live, age_ms in prices
         ).items():

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Coroutine
-from typing import Any
 
 import structlog
 from starlette.datastructures import Headers as RequestHeaders
@@ -67,23 +65,37 @@ class RequestEdge:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(self._parts, self._system, scope, send)
-        zone = self._prices.match(scope)
-        is_plain = zone is not None and not (self._shares_pages and exchange.has_origin)
-        # Who may not read goes the long way, where an endpoint tells why.
-        if zone is not None and is_plain and may(self._parts.gate, scope["headers"], Role.CLIENT):
-            await self._guarded(exchange, receive, self._price(exchange, zone))
-        else:
-            await self._guarded(exchange, receive, self._pass_on(exchange, receive))
+        try:
+            zone = self._prices.match(scope)
+            if zone is not None and self._is_plain(exchange):
+                await self._price(exchange, zone)
+            else:
+                await self._pass_on(exchange, receive)
+        except asyncio.CancelledError:
+            if exchange.status is not None or not self._parts.drain.is_draining:
+                raise
+            # The server cuts off what takes too long to end; the client still gets a word.
+            await exchange.fail(receive, _CUT_OFF)
+        except ClientDisconnect:
+            _log.debug("client went away")
+        except Exception:  # the last border: whatever broke, the client gets a problem
+            _log.exception("request broke", request_id=exchange.request_id)
+            if exchange.status is not None:
+                raise  # the answer had begun: cutting it short is all that is left
+            await exchange.fail(receive, _BROKE)
+        finally:
+            exchange.finish()
+
+    def _is_plain(self, exchange: _Exchange) -> bool:
+        """Whether nothing but the price is left to say. The long way tells who may not, and why."""
+        if self._shares_pages and exchange.has_origin:
+            return False
+        return may(self._parts.gate, exchange.scope["headers"], Role.CLIENT)
 
     async def _price(self, exchange: _Exchange, zone: Zone) -> None:
         exchange.route = PRICE_PATH
-        await self._prices.answer(
-            zone,
-            exchange.mode,
-            if_none_match=exchange.if_none_match,
-            system=exchange.system_headers,
-            send=exchange.plain_send,
-        )
+        answered = await self._prices.answer(zone, exchange.mode, exchange.if_none_match)
+        await exchange.send_whole(*answered)
 
     async def _pass_on(self, exchange: _Exchange, receive: Receive) -> None:
         bulkhead = self._bulkhead(exchange.scope)
@@ -107,26 +119,6 @@ class RequestEdge:
         if path.startswith(_ADMIN):
             return self._admin
         return self._writes if scope["method"] == "POST" and path.startswith(_WRITES) else None
-
-    async def _guarded(
-        self, exchange: _Exchange, receive: Receive, work: Coroutine[Any, Any, None]
-    ) -> None:
-        try:
-            await work
-        except asyncio.CancelledError:
-            if exchange.status is not None or not self._parts.drain.is_draining:
-                raise
-            # The server cuts off what takes too long to end; the client still gets a word.
-            await exchange.fail(receive, _CUT_OFF)
-        except ClientDisconnect:
-            _log.debug("client went away")
-        except Exception:  # the last border: whatever broke, the client gets a problem
-            _log.exception("request broke", request_id=exchange.request_id)
-            if exchange.status is not None:
-                raise  # the answer had begun: cutting it short is all that is left
-            await exchange.fail(receive, _BROKE)
-        finally:
-            exchange.finish()
 
 
 class _Exchange:
@@ -182,11 +174,13 @@ class _Exchange:
     def system_headers(self) -> Headers:
         return [*self._system.now(self.mode), (b"x-request-id", self.request_id.encode())]
 
-    async def plain_send(self, message: Message) -> None:
-        """Send an answer that has every header."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        await self._send(message)
+    async def send_whole(self, status: int, headers: Headers, content: bytes) -> None:
+        """Send an answer that lacks nothing but the system's headers."""
+        self.status = status
+        headers += self.system_headers()
+        send = self._send
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
 
     async def send(self, message: Message) -> None:
         """Send what the application answers, with the system's headers."""

@@ -16,8 +16,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.responses import Response
 from starlette.routing import request_response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pricing.api.access import Endpoint, guarded
 from pricing.api.problems import (
@@ -89,7 +91,24 @@ class _DirectRoute(APIRoute):
 
 
 class Api(FastAPI):
-    """An app whose documentation also holds the models that only references name."""
+    """An app whose documentation also holds the models that only references name.
+
+    `edge` stands around all of it, the framework included, and passes on to `inside`.
+    """
+
+    edge: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self.edge or self.inside)(scope, receive, send)
+
+    async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The app without its edge."""
+        await super().__call__(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Make the framework's stack, without its own answer to a fault: that is the edge's."""
+        stack = super().build_middleware_stack()
+        return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()

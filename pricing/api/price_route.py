@@ -8,11 +8,9 @@ another method, a page of another origin) goes on to the application.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from starlette.types import Scope
 
-from starlette.types import Scope, Send
-
-from pricing.answers import caching_headers, memo_headers
+from pricing.answers import caching_headers
 from pricing.api.parts import ApiParts
 from pricing.api.price_texts import PriceTexts, text
 from pricing.api.system_headers import Headers
@@ -22,12 +20,15 @@ PATH = "/api/v1/zones/{zone_id}/price"
 _HEAD, _TAIL = PATH.split("{zone_id}")
 _JSON = (b"content-type", b"application/json")
 
+Answered = tuple[int, Headers, bytes]
+"""Status, headers but for the system's, body."""
+
 
 class PriceRoute:
     """Finds the zone of a request, and answers its price."""
 
     def __init__(self, parts: ApiParts) -> None:
-        self._parts = parts
+        self._metrics = parts.metrics
         self._texts = PriceTexts(parts)
         self._zone = parts.catalogue.zone
         self._ladder = parts.ladder
@@ -41,40 +42,27 @@ class PriceRoute:
             return None
         return self._zone(path[len(_HEAD) : -len(_TAIL)])
 
-    async def answer(
-        self,
-        zone: Zone,
-        mode: str,
-        *,
-        if_none_match: bytes,
-        system: Callable[[], Headers],
-        send: Send,
-    ) -> None:
-        """Send the price. `system` is asked once the price is known, for the read may change it."""
+    async def answer(self, zone: Zone, mode: str, if_none_match: bytes) -> Answered:
+        """The price of a zone, for a client that holds these tags."""
         known = self._texts.remembered(zone, mode)
         if known is not None:
             rendered, live, age_ms = known
-            self._parts.metrics.remembered(((live, age_ms),))
-            headers = memo_headers(rendered.etag, age_ms, self._ladder.tick_ms)
-            tag: str | None = rendered.etag
+            self._metrics.remembered(live, age_ms)
+            headers = rendered.headers(age_ms)
+            if if_none_match and is_known(if_none_match.decode("latin-1"), rendered.etag):
+                return 304, headers[1:], b""
             content = rendered.body(age_ms)
         else:
             answer = await self._ladder.price(zone)
-            self._parts.metrics.answered((answer,))
+            self._metrics.answered((answer,))
             named = caching_headers(answer, mode, self._ladder.tick_ms)
-            tag = named.get("ETag")
             headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+            if if_none_match and is_known(if_none_match.decode("latin-1"), named.get("ETag")):
+                return 304, headers, b""
             content = text(answer, mode)
-        if if_none_match and is_known(if_none_match.decode("latin-1"), tag):
-            await _send(send, 304, [*headers, *system()], b"")
-            return
-        headers += (_JSON, (b"content-length", b"%d" % len(content)), *system())
-        await _send(send, 200, headers, content)
-
-
-async def _send(send: Send, status: int, headers: Headers, content: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+            headers.append(_JSON)
+        headers.append((b"content-length", b"%d" % len(content)))
+        return 200, headers, content
 
 
 def is_known(if_none_match: str, tag: str | None) -> bool:

@@ -48,7 +48,7 @@ class PriceTexts:
                 texts[zone.zone_id] = rendered.body(age_ms)
                 told.append((live, age_ms))
         if told:
-            self._parts.metrics.remembered(told)
+            self._parts.metrics.remembered_many(told)
         if others:
             answers = await self._ladder.prices(others)
             self._parts.metrics.answered(answers)

@@ -154,10 +154,7 @@ async def test_headers_tell_the_breakers_states_as_they_are():
 @pytest.mark.parametrize("path", ["/api/v1/events/ride-requests", "/admin/anything"])
 async def test_request_beyond_its_kinds_cap_is_503_and_prices_go_on(path):
     world = World(ApiConfig(writes_in_flight=1, admin_in_flight=1))
-    edge = world.app.build_middleware_stack()
-    while not hasattr(edge, "_writes"):
-        edge = edge.app
-    world.app.middleware_stack = edge
+    edge = world.app.edge
     edge._writes.limit = edge._admin.limit = 0
     async with world.client() as client:
         response = await client.post(path, json={})

@@ -1,0 +1,183 @@
+"""A server to measure: `python -m benchmarks.http_server KIND REDIS_URL`; prints its port.
+
+`bare` sends a constant; `naive` is what a first draft would be (FastAPI, one HGETALL, a
+response model); `memo` and `no-memo` are the price API over Redis, with and without its memo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fallback.breaker import PROFILES
+from pricing.api.parts import ApiConfig, ApiParts
+from pricing.api.schemas import PriceAnswer
+from pricing.app import create_app
+from pricing.cache import RedisConfig, RedisStates
+from pricing.drain import Drain
+from pricing.health import DEPENDENCIES, PassiveHealth
+from pricing.ladder import Ladder
+from pricing.local_zones import LocalZones
+from pricing.logs import configure_logs
+from pricing.memory import MemoryStates
+from pricing.metrics import Metrics
+from pricing.model import Signal, Zone, ZoneState
+from pricing.ports import Receipt
+from pricing.read_policy import ReadPolicy
+from pricing.rungs import new_breakers, store_rungs
+from pricing.server import ServerConfig, serve
+from pricing.zones import ZoneLocator, load_catalogue
+from streaming.events import Event
+
+_TICK_S = 5
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def state_of(zone: Zone, tick_ms: int) -> ZoneState:
+    """A surging zone at a tick."""
+    return ZoneState(
+        zone_id=zone.zone_id,
+        city_id=zone.city_id,
+        base_fare_minor=zone.base_fare_minor,
+        currency=zone.currency,
+        multiplier_micro=1_250_000,
+        raw_multiplier_micro=1_266_667,
+        demand_count=20,
+        supply_count=10,
+        signal=Signal.LIVE,
+        confidence_percent=100,
+        reasons=("demand_exceeds_supply", "rounded"),
+        window_start_ms=tick_ms - 300_000,
+        window_end_ms=tick_ms,
+        policy_version="nyc-000000000000",
+    )
+
+
+async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+    """The server itself: what no application can beat."""
+    del receive
+    assert scope["type"] == "http"
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"15")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"price":11.25}'})
+
+
+def naive(redis_url: str) -> ASGIApp:
+    app = FastAPI()
+    redis = Redis.from_url(redis_url, decode_responses=True)
+
+    @app.get("/api/v1/zones/{zone_id}/price", response_model=PriceAnswer)
+    async def price(zone_id: str) -> dict[str, object]:
+        found = await redis.hgetall(f"pricing:{zone_id}")
+        base_fare, multiplier = float(found["base_fare"]), float(found["surge_multiplier"])
+        return {
+            "data": {
+                "zone_id": zone_id,
+                "zone_name": zone_id,
+                "base_fare": base_fare,
+                "surge_multiplier": multiplier,
+                "price": round(base_fare * multiplier, 2),
+                "currency": found["currency"],
+                "supply_count": int(found["supply_count"]),
+                "demand_count": int(found["demand_count"]),
+                "confidence": float(found["confidence"]),
+                "policy_version": found["policy_version"],
+                "reasons": ["demand_exceeds_supply"],
+            },
+            "source": "redis",
+            "freshness": "real-time",
+            "timestamp": found["updated_at"],
+            "age_ms": 0,
+            "mode": "normal",
+        }
+
+    return app
+
+
+class _NoPublisher:
+    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
+        raise NotImplementedError
+
+
+async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitStack) -> ASGIApp:
+    """The price API; its Redis gets a new tick of every zone every five seconds."""
+    catalogue = load_catalogue(None)
+    cache = await stack.enter_async_context(RedisStates(RedisConfig(url=redis_url)))
+    metrics = Metrics()
+    breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics,))
+    health = PassiveHealth(now_ms=now_ms, breakers=breakers)
+    policy = ReadPolicy(memo_ms=memo_ms)
+    rungs = store_rungs(
+        cache=cache,
+        store=MemoryStates(),
+        breakers=breakers,
+        policy=lambda: policy,
+        observers=(health, metrics),
+    )
+
+    async def ticking() -> None:
+        while True:
+            await cache.write([state_of(zone, now_ms()) for zone in catalogue.zones])
+            await asyncio.sleep(_TICK_S)
+
+    task = asyncio.create_task(ticking())
+    stack.callback(task.cancel)
+    ladder = Ladder(
+        cache=rungs.redis,
+        store=rungs.database,
+        local=LocalZones([zone.zone_id for zone in catalogue.zones]),
+        policy=lambda: policy,
+        tick_ms=1000 * _TICK_S,
+        now_ms=now_ms,
+    )
+    return create_app(
+        ApiParts(
+            catalogue=catalogue,
+            locator=ZoneLocator(catalogue),
+            ladder=ladder,
+            publisher=_NoPublisher(),
+            now_ms=now_ms,
+            mode=lambda: "normal",
+            health=health,
+            metrics=metrics,
+            config=ApiConfig(log_price_reads=False),
+            drain=drain,
+        )
+    )
+
+
+async def main(kind: str, redis_url: str) -> None:
+    drain = Drain()
+    async with AsyncExitStack() as stack:
+        app: ASGIApp = bare
+        if kind == "naive":
+            app = naive(redis_url)
+        elif kind != "bare":
+            app = await prices(redis_url, 250 if kind == "memo" else 0, drain, stack)
+        await serve(
+            app,
+            "127.0.0.1",
+            0,
+            drain=drain,
+            config=ServerConfig(drain_delay_s=0, grace_s=1),
+            on_started=lambda port: print(port, flush=True),
+        )
+
+
+if __name__ == "__main__":
+    configure_logs("INFO", "json")
+    structlog.get_logger(__name__).info("serving", kind=sys.argv[1])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(*sys.argv[1:]))
