@@ -88,6 +88,13 @@ def demo(  # noqa: PLR0917 - the options of a command, always given by name
     day: Annotated[
         str | None, typer.Option(help="With --trips: the day to start on (YYYY-MM-DD).")
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="The city's time of day at the start (HH:MM), or now. "
+            "By default the evening rush; with --trips now."
+        ),
+    ] = None,
     duration: Annotated[
         float | None, typer.Option(help="End after so many seconds, with a summary.")
     ] = None,
@@ -109,6 +116,7 @@ def demo(  # noqa: PLR0917 - the options of a command, always given by name
             scale=scale,
             seed=seed,
             day=day,
+            at=at,
             duration_s=duration,
             faults=tuple(fault or ()),
         )
