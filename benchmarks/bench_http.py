@@ -18,7 +18,7 @@ from pricing.embedded.ports import free_ports
 from pricing.embedded.wheels import valkey_program
 from pricing.zones import load_catalogue
 
-_SECONDS = float(os.environ.get("BENCHMARK_HTTP_S", "1"))
+_SECONDS = int(os.environ.get("BENCHMARK_HTTP_S", "1"))
 """Of one round of one case."""
 _CONNECTIONS = 32
 _BATCH = 100
@@ -77,7 +77,7 @@ def _load(port: int, script: Path, prices: int) -> Callable[[], int]:
     """A round of load; it returns how many prices were answered."""
     command = [
         *("taskset", "-c", str(_LOAD_CORE % (os.cpu_count() or 1))),
-        *("wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{_SECONDS:g}s", "-s", str(script)),
+        *("wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{_SECONDS}s", "-s", str(script)),
         f"http://127.0.0.1:{port}/",
     ]
 

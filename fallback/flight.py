@@ -49,13 +49,13 @@ class BatchedFlight(Generic[K, R]):
 
     async def get(self, key: K) -> Landed[R]:
         """The fetch that has this key. Raises what the fetch raised."""
-        known = self._batches.get(key)
-        if known is not None:
+        batch = self._batches.get(key)
+        is_joined = batch is not None
+        if batch is None:
+            batch = self._board(key)
+        else:
             self.followers_total += 1
-            # Shielded: the first caller to go away would cancel the future for all.
-            return Landed(await asyncio.shield(known.answer), is_joined=True)
-        batch = self._board(key)
-        return Landed(await asyncio.shield(batch.answer), is_joined=False)
+        return Landed(await batch.wait(), is_joined)
 
     async def get_many(self, keys: Iterable[K]) -> list[Landed[R]]:
         """The fetches that have these keys, each once, in no particular order."""
@@ -68,10 +68,13 @@ class BatchedFlight(Generic[K, R]):
                 # A repeat within these keys is no follower, nor is the second key of a batch.
                 self.followers_total += 1
                 asked[known] = True
-        return [
-            Landed(await asyncio.shield(batch.answer), is_joined)
-            for batch, is_joined in asked.items()
-        ]
+        # All of them are waited for from now on, whichever lands first.
+        waits = [(batch.wait(), is_joined) for batch, is_joined in asked.items()]
+        try:
+            return [Landed(await wait, is_joined) for wait, is_joined in waits]
+        finally:
+            for wait, _ in waits:
+                wait.cancel()
 
     async def close(self) -> None:
         """Cancel fetches under way; their callers are cancelled."""
@@ -83,7 +86,7 @@ class BatchedFlight(Generic[K, R]):
         batch = self._boarding
         if batch is None or len(batch.keys) >= self._largest_batch:
             loop = asyncio.get_running_loop()
-            batch = self._boarding = _Batch(loop.create_future())
+            batch = self._boarding = _Batch(loop)
             loop.call_soon(self._depart, batch)
         batch.keys.append(key)
         self._batches[key] = batch
@@ -99,26 +102,48 @@ class BatchedFlight(Generic[K, R]):
         task.add_done_callback(self._tasks.discard)
 
     async def _fly(self, batch: _Batch[K, R]) -> None:
-        answer = batch.answer
         try:
             result = await self._fetch(batch.keys)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers' answer
-            answer.set_exception(error)
-            # A failure that every caller has turned away from is nobody's to retrieve.
-            answer.exception()
+            batch.fail(error)
         else:
-            answer.set_result(result)
+            batch.land(result)
         finally:
             for key in batch.keys:
                 del self._batches[key]
-            answer.cancel()
+            batch.cancel()
 
 
 class _Batch(Generic[K, R]):
-    """Keys that travel together, and the future of what their fetch gives."""
+    """Keys that travel together, and those who wait for what their fetch gives.
 
-    __slots__ = ("answer", "keys")
+    Each caller has a future of its own, so that one who goes away cancels nobody else's.
+    """
 
-    def __init__(self, answer: asyncio.Future[R]) -> None:
-        self.answer = answer
+    __slots__ = ("_loop", "_waiting", "keys")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[asyncio.Future[R]] = []
         self.keys: list[K] = []
+
+    def wait(self) -> asyncio.Future[R]:
+        answer: asyncio.Future[R] = self._loop.create_future()
+        self._waiting.append(answer)
+        return answer
+
+    def land(self, result: R) -> None:
+        for answer in self._waiting:
+            if not answer.done():
+                answer.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        for answer in self._waiting:
+            if not answer.done():
+                answer.set_exception(error)
+                answer.exception()  # one who went away meanwhile retrieves nothing
+
+    def cancel(self) -> None:
+        """End what still waits: the fetch was cancelled."""
+        for answer in self._waiting:
+            answer.cancel()
