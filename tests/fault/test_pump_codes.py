@@ -1,0 +1,107 @@
+"""Every error code that a broker may answer a batch with: what becomes of the events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pricing.embedded import ApacheKafka
+from streaming.config import KafkaConfig
+from streaming.refusals import BY_CODE, Action
+from streaming.topics import ensure_topics, full_name
+from tests.support.kafka_log import ride_request
+from tests.support.kafka_wire_proxy import Answer, KafkaWireProxy
+from tests.support.pumped import Pumped, ids_of, pumped, read_topic
+from tests.support.servers import kafka_config_for
+from tests.support.waiting import until
+
+RETRIED_INSIDE = {3, 5, 6, 7, 19, 20, 56, 74, 89}
+"""The driver repeats the batch by itself, under the same number, so the broker drops a repeat."""
+LOST_RECORDS = 45
+CODES = sorted(RETRIED_INSIDE | {2, 10, 18, 29, 31, 32, 44, 45, 47, 58, 59, 87, -1, 99})
+
+
+@pytest.fixture
+async def proxy(kafka, kafka_proxy_port) -> AsyncIterator[KafkaWireProxy]:
+    if not isinstance(kafka, ApacheKafka):
+        pytest.skip("needs Apache Kafka: install Java 17 or newer and Maven")
+    async with KafkaWireProxy(kafka.proxied_port, port=kafka_proxy_port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def config(kafka, proxy, topic_prefix) -> KafkaConfig:
+    await ensure_topics(kafka_config_for(kafka, topic_prefix), timeout_s=20)
+    return kafka_config_for(
+        kafka, topic_prefix, bootstrap_servers=proxy.address, request_timeout_ms=1_500
+    )
+
+
+def alarms(path: Pumped) -> set[str]:
+    return {alarm.kind for alarm in path.pump.stats().alarms}
+
+
+async def delivered(kafka, config: KafkaConfig) -> list[str]:
+    direct = kafka_config_for(kafka, config.topic_prefix)
+    return ids_of(await read_topic(direct, full_name(config, "ride-requests")))
+
+
+@pytest.mark.parametrize("appended", [False, True], ids=["refused", "appended"])
+@pytest.mark.parametrize("code", CODES)
+async def test_code_costs_no_event_and_no_order(kafka, proxy, config, tmp_path, code, appended):
+    before, after = ([ride_request(n) for n in numbers] for numbers in (range(3), range(3, 8)))
+    async with pumped(config, tmp_path, wait_s=10) as path:
+        await path.publisher.publish("ride-requests", before)
+        proxy.answer = Answer(code, appended)
+        await path.publisher.publish("ride-requests", after)
+        await until(lambda: not path.spool.stats().records, "delivered", within_s=15)
+        assert proxy.answer.given == 1
+        if code == LOST_RECORDS:
+            await until(lambda: alarms(path) == {"lost_records"}, "the alarm")
+        assert code == LOST_RECORDS or "lost_records" not in alarms(path)
+        assert path.renewals == (0 if code in RETRIED_INSIDE else 1)
+        assert not path.box.letters()
+    log = await delivered(kafka, config)
+    assert list(dict.fromkeys(log)) == [event.id for event in before + after]
+    is_repeated = appended and code not in RETRIED_INSIDE
+    assert len(log) - len(set(log)) == (len(after) if is_repeated else 0)
+
+
+@pytest.mark.parametrize("code", [2, 10, 18, 32, 87, -1])
+async def test_poison_is_found_among_500_and_alone_put_aside(kafka, proxy, config, tmp_path, code):
+    events = [ride_request(n) for n in range(500)]
+    events[123] = ride_request(123, product="the-poison")
+    others = [ride_request(n, key="tyo") for n in range(50)]
+    proxy.answer = Answer(code, appended=False, times=10_000, concerns=holds_poison)
+    async with pumped(config, tmp_path, wait_s=30) as path:
+        receipts = await path.publisher.publish("ride-requests", [*events, *others])
+        await until(lambda: not path.spool.stats().records, "delivered", within_s=60)
+        (letter,) = path.box.letters()
+        assert events[123].id.encode() in letter.body
+        assert (letter.error_class, letter.lane) == (str(code), path_of(config, events[123].key))
+        assert receipts[0].status == "sent"
+    log = await delivered(kafka, config)
+    good = [event.id for event in events if event is not events[123]]
+    wanted = {*good, *(event.id for event in others)}
+    assert set(log) == wanted
+    first = list(dict.fromkeys(log))
+    assert [identity for identity in first if identity in set(good)] == good
+    assert len(log) == len(wanted)
+
+
+def holds_poison(topic: str, _partition: int, records: bytes) -> bool:
+    return b"the-poison" in records and not topic.endswith(".dlq")
+
+
+def path_of(config: KafkaConfig, key: str) -> str:
+    from streaming.partitioning import partition_for
+
+    number = partition_for(key.encode(), config.partitions)
+    return f"{full_name(config, 'ride-requests')}/{number}"
+
+
+def test_every_code_of_the_table_is_known_to_the_tests():
+    operator = {code for code, verdict in BY_CODE.items() if verdict.action is Action.OPERATOR}
+    untested = set(BY_CODE) - set(CODES) - operator
+    assert untested == {8, 9, 13, 46, 49, 75, 90}
