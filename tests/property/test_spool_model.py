@@ -99,6 +99,17 @@ class SpoolMachine(RuleBasedStateMachine):
         self.kept.update((seq, Kept(entry)) for seq, entry in zip(seqs, entries, strict=True))
         self.note_written()
 
+    @rule(
+        appends=st.lists(
+            st.tuples(st.integers(0, 150), st.booleans(), st.sampled_from(LANES)),
+            min_size=4,
+            max_size=12,
+        )
+    )
+    def append_many(self, appends):
+        for size, durable, lane in appends:
+            self.append([size, size], durable, lane)
+
     @rule()
     def sync(self):
         self.spool.sync()
@@ -155,6 +166,15 @@ class SpoolMachine(RuleBasedStateMachine):
         if lane in self.handed:
             self.spool.reader.lanes[lane].ack(self.handed[lane])
             self.acked[lane] = max(self.acked[lane], self.handed[lane])
+
+    @rule(synced=st.booleans())
+    def deliver_all(self, synced):
+        """What a healthy pump does: everything is handed out, acknowledged, deleted."""
+        for record in self.spool.drain():
+            self.check(record)
+            self.acked[record.lane] = record.seq
+        self.sweep()
+        self.save_cursor(synced)
 
     @rule(lane=st.sampled_from(LANES))
     def release(self, lane):
@@ -221,6 +241,9 @@ class SpoolMachine(RuleBasedStateMachine):
             self.check(record)
             self.acked[record.lane] = record.seq
         assert self.spool.reader.is_drained
+        self.check_losses()
+
+    def check_losses(self):
         universe = range(self.found.low_water + 1, self.spool.writer.next_seq)
         missing = [seq for seq in universe if seq not in self.read_here]
         due = [seq for seq in missing if seq > self.acked_before[self.kept[seq].entry.lane]]
@@ -250,7 +273,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
 TestSpool = SpoolMachine.TestCase
 TestSpool.settings = settings(
-    max_examples=int(os.environ.get("SPOOL_MODEL_EXAMPLES", "100")),
+    max_examples=int(os.environ.get("SPOOL_MODEL_EXAMPLES", "200")),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
