@@ -151,6 +151,12 @@ class Settings(BaseSettings):
         description="Name of this processor in its consumer group; the host name by default. "
         "The same name after a restart takes the same partitions back at once.",
     )
+    kafka_static_membership: bool = Field(
+        True, description="Off only for brokers that do not honour it, such as the embedded one."
+    )
+    kafka_session_timeout_ms: Annotated[int, Field(ge=2_000, le=300_000)] = Field(
+        10_000, description="A processor that is silent for so long loses its partitions."
+    )
     processor_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0, description="Port of the processor's own /health and /metrics; 0: none."
     )

@@ -48,7 +48,7 @@ from pricing.write_path import open_write_path
 from pricing.zone_snapshot import SnapshotFile
 from pricing.zones import Catalogue, ZoneLocator, load_catalogue
 from streaming.config import KafkaConfig
-from streaming.consumer import LogReader
+from streaming.consumer import LogReader, ReaderTiming
 from streaming.dead_letter import DeadLetters
 from streaming.errors import BrokerError
 from streaming.partitioning import partition_for
@@ -62,6 +62,8 @@ _PUBLISH_TIMEOUT_S = 2.0
 _HISTORY_TICKS = 720
 """An hour of ticks: what the history waits for while Postgres is away."""
 _GROUP = "zone-processor"
+_BEATS_A_SESSION = 20
+"""A member hears of a rebalance within one beat: half a second with the default session."""
 
 
 def now_ms() -> int:
@@ -260,9 +262,13 @@ async def open_processor(
                 kafka,
                 [full_name(kafka, "ride-requests"), full_name(kafka, "driver-status")],
                 group_id=f"{kafka.topic_prefix}{_GROUP}",
-                instance_id=settings.processor_instance or socket.gethostname(),
+                instance_id=_instance_id(settings),
                 rewind_ms=config.rewind_ms,
                 now_ms=now_ms,
+                timing=ReaderTiming(
+                    session_timeout_ms=settings.kafka_session_timeout_ms,
+                    heartbeat_interval_ms=settings.kafka_session_timeout_ms // _BEATS_A_SESSION,
+                ),
             )
         )
         processor = ZoneProcessor(
@@ -282,6 +288,13 @@ async def open_processor(
             now_ms=now_ms,
         )
         yield processor, metrics
+
+
+def _instance_id(settings: Settings) -> str | None:
+    """Under which name the processor joins its group; None: the broker gives it one."""
+    if not settings.kafka_static_membership:
+        return None
+    return settings.processor_instance or socket.gethostname()
 
 
 def _surges(

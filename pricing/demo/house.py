@@ -31,10 +31,6 @@ _KEY_LASTS_S: Final = 86_400
 _MIGRATE_WITHIN_S: Final = 60.0
 _HEALTHY_WITHIN_S: Final = 30.0
 _ASK_EVERY_S: Final = 0.1
-_TANSU_PARTITIONS: Final = "4"
-"""As many as the embedded broker gives a topic that it makes by itself. After it was killed it
-has no topics, and the first client that names one makes it, before anybody can do it right.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +132,8 @@ def _own(name: str) -> Command:
 
 
 def _environment(stack: EmbeddedStack, port: int) -> dict[str, str]:
-    partitions = {f"{PREFIX}KAFKA_PARTITIONS": _TANSU_PARTITIONS}
     return {
         **stack.environment(),
-        **(partitions if isinstance(stack.kafka, Tansu) else {}),
         f"{PREFIX}HTTP_HOST": LOOPBACK,
         f"{PREFIX}HTTP_PORT": str(port),
         f"{PREFIX}AUTH": "open",

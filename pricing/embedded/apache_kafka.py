@@ -65,6 +65,10 @@ class ApacheKafka(Server):
         self._on_progress = on_progress
         self._home = home
 
+    def settings(self) -> dict[str, str]:
+        """Settings of the service that this broker needs."""
+        return {"EQUILIBRIUM_KAFKA_IDEMPOTENCE": "true"}
+
     @property
     def bootstrap_servers(self) -> str:
         """`host:port` of DIRECT."""

@@ -72,8 +72,8 @@ class EmbeddedStack:
             "EQUILIBRIUM_DATABASE_URL": self.postgres.url,
             "EQUILIBRIUM_REDIS_URL": self.valkey.url,
             "EQUILIBRIUM_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "EQUILIBRIUM_KAFKA_IDEMPOTENCE": str(self.kafka.idempotence).lower(),
             "EQUILIBRIUM_KAFKA_REPLICATION": "1",
+            **self.kafka.settings(),
         }
 
     async def __aenter__(self) -> Self:
