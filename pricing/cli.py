@@ -14,8 +14,10 @@ import typer
 from typer.exceptions import TyperException
 
 from pricing import __version__
+from pricing.dlq_commands import dlq_app
 from pricing.errors import CatalogueError, PolicyError, PricingError
 from pricing.settings import Settings, SettingsError
+from pricing.spool_commands import spool_app
 
 app = typer.Typer(
     name="equilibrium",
@@ -34,6 +36,10 @@ DataDir = Annotated[
 Kafka = Annotated[
     str, typer.Option("--kafka", help="tansu (from a wheel, memory only) or apache (Java, Maven).")
 ]
+
+
+app.add_typer(spool_app, name="spool")
+app.add_typer(dlq_app, name="dlq")
 
 
 def main() -> None:

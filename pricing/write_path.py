@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -150,6 +150,23 @@ async def _show(delivery: Delivery, metrics: SpoolMetrics) -> None:
             with suppress(OSError):
                 metrics.show_letters(await delivery.burial.stats())
         await asyncio.sleep(_SHOW_S)
+
+
+@asynccontextmanager
+async def replaying(
+    settings: Settings, kafka: KafkaConfig, *, wall_s: Wall
+) -> AsyncIterator[Callable[[Spool], Pump]]:
+    """Makes pumps for spools that no process holds; for a command."""
+    async with BatchSender(kafka, now=wall_s) as sender:
+        sink = KafkaSink(sender)
+        box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=lambda: int(wall_s() * 1000))
+
+        def pump_for(spool: Spool) -> Pump:
+            burial = Burial(box, spool, now_ms=lambda: int(wall_s() * 1000))
+            config = PumpConfig(records_per_s=settings.replay_events_per_s)
+            return Pump(spool, sink, bury=burial.bury, config=config)
+
+        yield pump_for
 
 
 def spool_config(settings: Settings) -> SpoolConfig:

@@ -105,14 +105,11 @@ class Pump:
             alarms=tuple(self._watch.alarms),
         )
 
-    async def drain(self, timeout_s: float) -> bool:
-        """Wait until everything is delivered, or so long; whether it is.
-
-        An outage is not waited for.
-        """
+    async def drain(self, timeout_s: float, *, through_outage: bool = False) -> bool:
+        """Wait until everything is delivered, or so long, or an outage; whether it is."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._spool.stats().records and not self.gate.is_out:
+                while self._spool.stats().records and (through_outage or not self.gate.is_out):
                     await self.gate_change(_LOOK_S)
         return not self._spool.stats().records
 

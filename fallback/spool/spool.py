@@ -168,6 +168,11 @@ class Spool:
         """Everything was delivered."""
         return self._reader.is_drained
 
+    @property
+    def is_indexed(self) -> bool:
+        """Everything that former processes left was read once."""
+        return not self._reader.unread()
+
     def stats(self) -> SpoolStats:
         """The figures now."""
         space = self._committer.space

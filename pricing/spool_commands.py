@@ -1,0 +1,124 @@
+"""`equilibrium spool …`: looks into the spools of this machine, with or without the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pricing.command_output import print_json, print_table
+
+spool_app = typer.Typer(
+    help="The spools: events on this machine's disk on their way to Kafka.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str | None, typer.Option("--spool", help="Only this one, by its name.")]
+
+_COLUMNS = ("spool", "held", "segments", "bytes", "records", "pending", "oldest", "damaged", "lost")
+
+
+@spool_app.command("ls", epilog="Example: equilibrium spool ls --json")
+def list_spools(*, name: Name = None, as_json: Json = False) -> int:
+    """List the spools: whether a process holds them, and what waits in them."""
+    from pricing.spool_tools import contents
+
+    found = [contents(directory).summary() for directory in _directories(name)]
+    if as_json:
+        print_json({"data": found})
+        return 0
+    print_table(_COLUMNS, [[one[column] for column in _COLUMNS] for one in found])
+    for one in found:
+        for lane, pending in one["lanes"].items():
+            typer.echo(f"  {one['spool']}  {lane}  {pending} pending")
+    return 0
+
+
+@spool_app.command(epilog="Example: equilibrium spool check")
+def check(*, name: Name = None, as_json: Json = False) -> int:
+    """Read every record and its checksum; exit code 1 where something is damaged."""
+    from pricing.spool_tools import damage
+
+    rows = damage(_directories(name))
+    is_damaged = any(not row["torn_tail"] for row in rows)
+    if as_json:
+        print_json({"damaged": is_damaged, "data": rows})
+    elif rows:
+        print_table(tuple(rows[0]), [list(row.values()) for row in rows])
+    else:
+        typer.echo("no damage")
+    return 1 if is_damaged else 0
+
+
+@spool_app.command(epilog="Example: equilibrium spool export --json > events.jsonl")
+def export(
+    *,
+    name: Name = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what is delivered and still on the disk.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Print the events that wait, one a line."""
+    from pricing.spool_tools import records
+
+    for directory in _directories(name):
+        for fields in records(directory, everything=everything):
+            sys.stdout.write((json.dumps(fields) if as_json else _line(fields)) + "\n")
+    return 0
+
+
+@spool_app.command(epilog="Example: equilibrium spool replay --timeout 60")
+def replay(
+    *,
+    name: Name = None,
+    timeout: Annotated[float, typer.Option(help="Seconds; what is left then stays.", min=1)] = 60,
+    as_json: Json = False,
+) -> int:
+    """Send what waits to Kafka now: of the spools that no process holds."""
+    from pricing.settings import load_settings
+    from pricing.spool_tools import replay as work
+
+    return _report(asyncio.run(work(load_settings(), _directories(name), timeout)), as_json)
+
+
+@spool_app.command(epilog="Example: equilibrium spool repair")
+def repair(*, name: Name = None, as_json: Json = False) -> int:
+    """Cut torn tails and set damaged bytes aside: of the spools that no process holds."""
+    from pricing.spool_tools import repair as work
+
+    return _report(asyncio.run(work(_directories(name))), as_json)
+
+
+def _report(rows: list[dict[str, Any]], as_json: bool) -> int:
+    if as_json:
+        print_json({"data": rows})
+    elif rows:
+        for row in rows:
+            typer.echo("  ".join(f"{key}={value}" for key, value in row.items()))
+    else:
+        typer.echo("no spools")
+    return 0 if all(row["done"] for row in rows) else 1
+
+
+def _line(fields: dict[str, Any]) -> str:
+    shown = json.dumps(fields.get("value", fields.get("bytes")))
+    return f"{fields['spool']}/{fields['seq']}  {fields['appended_at']}  {fields['lane']}  {shown}"
+
+
+def _directories(name: str | None) -> list[Path]:
+    from fallback.pump.adoption import spool_directories
+    from pricing.settings import load_settings
+    from pricing.write_path import SPOOLS
+
+    found = spool_directories(load_settings().state_dir / SPOOLS)
+    chosen = [path for path in found if name is None or path.name == name]
+    if name is not None and not chosen:
+        raise typer.BadParameter(f"--spool {name}: there is no such spool")
+    return chosen
