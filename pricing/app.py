@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 import pricing
+from pricing.api.dlq_health import add_dlq_health
 from pricing.api.events import add_events
 from pricing.api.health import add_health
 from pricing.api.middleware import BodyLimit, RequestEdge
@@ -74,6 +75,7 @@ def create_app(parts: ApiParts) -> FastAPI:
     add_zones(app, parts)
     add_events(app, parts)
     add_health(app, parts)
+    add_dlq_health(app, parts)
     _add_pages(app, parts)
     # The one added last stands outermost.
     app.add_middleware(BodyLimit, max_body_bytes=parts.config.max_body_bytes)

@@ -233,6 +233,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             ),
             drain=drain,
             idempotency=write.answers,
+            dead_letters=write.delivery and write.delivery.burial.stats,
             gate=gate,
         )
         yield create_app(parts), drain

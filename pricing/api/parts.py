@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from fallback.dead_letters import DeadLetterStats
 from pricing.api.idempotency import IdempotentAnswers, RecentAnswers
 from pricing.auth import Gate, OpenGate
 from pricing.drain import Drain
@@ -79,5 +80,7 @@ class ApiParts:
     drain: Drain = field(default_factory=Drain)
     """Shared with the server that runs the app."""
     idempotency: IdempotentAnswers = field(default_factory=RecentAnswers)
+    dead_letters: Callable[[], Awaitable[DeadLetterStats]] | None = None
+    """What the box of dead letters holds; may raise `OSError`. None: there is no box."""
     gate: Gate = field(default_factory=OpenGate)
     """Tells callers by their keys."""
