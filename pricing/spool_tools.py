@@ -14,9 +14,9 @@ from typing import Any
 
 from fallback.clock import wall_s
 from fallback.errors import SpoolFailed, SpoolLocked
-from fallback.inspection import Hurt, Seen, is_held, read_spool, segments
 from fallback.pump import Pump
 from fallback.spool import Spool
+from fallback.spool.inspection import Hurt, Seen, is_held, read_spool, segments
 from pricing.delivery import place_of
 from pricing.settings import Settings
 from pricing.wiring import kafka_config
