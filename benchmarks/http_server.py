@@ -30,6 +30,7 @@ from pricing.local_zones import LocalZones
 from pricing.logs import configure_logs
 from pricing.memory import MemoryStates
 from pricing.metrics import Metrics
+from pricing.mode.policy import ModePolicy
 from pricing.model import Signal, Zone, ZoneState
 from pricing.ports import Receipt
 from pricing.read_policy import ReadPolicy
@@ -149,7 +150,7 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
             ladder=ladder,
             publisher=_NoPublisher(),
             now_ms=now_ms,
-            mode=lambda: "normal",
+            policy=ModePolicy,
             health=health,
             metrics=metrics,
             config=ApiConfig(log_price_reads=False),

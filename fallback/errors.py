@@ -3,6 +3,7 @@
     FallbackError
     ├── RejectedLocally          we refused the call ourselves; says nothing about the dependency
     │   ├── CircuitOpenError         a breaker is open, or its probes are all taken
+    │   ├── RampingUp                the dependency is back and not yet given this call
     │   ├── BulkheadFullError        too many calls in flight
     │   └── DeadlineExceeded         no time was left before the call began
     ├── DeadLettersFull          no room for another dead letter; a person must look
@@ -44,6 +45,13 @@ class CircuitOpenError(RejectedLocally):
     def __init__(self, name: str, retry_after_s: float | None) -> None:
         super().__init__(name, "circuit open")
         self.retry_after_s = retry_after_s
+
+
+class RampingUp(RejectedLocally):
+    """The dependency is back, and is given its load step by step: not this call."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "ramping up")
 
 
 class BulkheadFullError(RejectedLocally):

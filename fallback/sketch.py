@@ -58,6 +58,11 @@ class LatencySketch:
                 return _LEAST * _GROWTH**bucket
         raise AssertionError("the sums do not add up to the total")
 
+    def clear(self) -> None:
+        """Forget everything."""
+        for index in range(len(self._slots)):
+            self._empty(index)
+
     def _roll(self, now_s: float) -> int:
         number = int(now_s // self._width_s)
         size = len(self._slots)

@@ -6,12 +6,14 @@ body is made; there each becomes the JSON number that its decimal digits say.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
+from pricing.mode.surge import REASON as MODE_LIMIT
 from pricing.model import MICRO, Freshness, Source, Zone, ZoneState, currency_exponent
 from pricing.surge.confidence import LEAST_PERCENT, confidence_at, freshness_at
 from streaming.events import rfc3339
@@ -202,15 +204,20 @@ class Rendered:
 
     __slots__ = ("_constant", "_head", "_key", "_tail", "_tick_ms", "etag", "steady_ms")
 
-    def __init__(self, answer: Answer, mode: str, tick_ms: int) -> None:
-        """`answer` at the age of 0 ms, in the mode in which it is told."""
+    def __init__(
+        self, answer: Answer, mode: str, tick_ms: int, *, key: Hashable | None = None
+    ) -> None:
+        """`answer` at the age of 0 ms, in the mode in which it is told.
+
+        `key` stands for all that shaped the answer beside its state; the mode by default.
+        """
         content = body(answer, mode)
         content["age_ms"] = _AGE_MARK
         # Quotes inside of JSON strings are escaped: only the field itself reads like this.
         field = b'"age_ms":'
         head, _, self._tail = orjson.dumps(content).partition(b"%b%d" % (field, _AGE_MARK))
         self._head = head + field
-        self._key = mode
+        self._key = mode if key is None else key
         self.etag = _etag(answer, mode)
         self.steady_ms = min(STEADY_MS, 3 * tick_ms)
         self._constant = [
@@ -220,8 +227,8 @@ class Rendered:
         ]
         self._tick_ms = tick_ms
 
-    def is_for(self, mode: str) -> bool:
-        return self._key == mode
+    def is_for(self, key: Hashable) -> bool:
+        return self._key == key
 
     def body(self, age_ms: int) -> bytes:
         """The JSON body at an age of at most `steady_ms`."""
@@ -247,8 +254,12 @@ def _cache_control(tick_ms: int) -> str:
 
 
 def _etag(answer: Answer, mode: str) -> str:
-    """A weak tag, for two answers from the same state differ in their age only."""
-    return f'W/"{answer.as_of_ms}-{answer.source}-{answer.freshness}-{mode}"'
+    """A weak tag, for two answers from the same state differ in their age only.
+
+    A price that the mode holds down is one of several that the state may give.
+    """
+    price = f"-{answer.multiplier_micro}" if MODE_LIMIT in answer.reasons else ""
+    return f'W/"{answer.as_of_ms}-{answer.source}-{answer.freshness}-{mode}{price}"'
 
 
 def _cache_status(answer: Answer, tick_ms: int) -> str:

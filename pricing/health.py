@@ -47,6 +47,8 @@ class ServiceHealth:
     successes: int
     last_state_change_ms: int | None
     """When `status` last changed, epoch ms. None: never."""
+    last_success_ms: int | None = None
+    """Epoch ms. None: never."""
 
     @property
     def failure_rate(self) -> float:
@@ -130,6 +132,7 @@ class _Calls:
     failed_in_a_row: int = 0
     status: Status = "unknown"
     changed_ms: int | None = None
+    success_ms: int | None = None
 
     def add(self, is_good: bool, now_ms: int) -> bool:
         """Count a call; returns whether the status changed."""
@@ -139,6 +142,8 @@ class _Calls:
         self.failures += not is_good
         self.failed_in_a_row = 0 if is_good else self.failed_in_a_row + 1
         self.last_ms = now_ms
+        if is_good:
+            self.success_ms = now_ms
         status: Status = "healthy" if is_good else "degraded"
         if self.failed_in_a_row >= UNHEALTHY_AFTER:
             status = "unhealthy"
@@ -155,6 +160,7 @@ class _Calls:
             failures=self.failures,
             successes=len(self.results) - self.failures,
             last_state_change_ms=self.changed_ms,
+            last_success_ms=self.success_ms,
         )
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from fallback.bulkhead import Bulkhead
 from fallback.clock import Monotonic, monotonic_s
 from fallback.deadline import request_deadline
-from fallback.errors import BulkheadFullError, CircuitOpenError, DeadlineExceeded
+from fallback.errors import BulkheadFullError, CircuitOpenError, DeadlineExceeded, RampingUp
 from pricing.answers import Answer, FallbackReason, Via, default_answer, state_answer
 from pricing.errors import DependencyTimeout
 from pricing.local_zones import Held, Live, LocalZones
+from pricing.mode.surge import SurgeLimit
 from pricing.model import Source, Zone, ZoneState
 from pricing.read_policy import OLDEST_MS, ReadPolicy, level_of
 from pricing.rungs import Reading, Rung
@@ -77,21 +78,24 @@ class Ladder:
         """How many zones the stale rung holds a state of."""
         return len(self._local)
 
-    def remembered(self, zone: Zone) -> Held | None:
+    def remembered(self, zone: Zone, policy: ReadPolicy) -> Held | None:
         """What the memo has of a zone, without waiting for anything; None: `price` must ask."""
-        since_s = self._now_s() - self._policy().memo_ms / 1000
+        since_s = self._now_s() - policy.memo_ms / 1000
         return self._local.recent(zone.zone_id, since_s)
 
     def age_ms(self, state: ZoneState) -> int:
         """How old a state is now; one from the future is 0 ms old."""
         return max(0, self._now_ms() - state.window_end_ms)
 
-    async def price(self, zone: Zone) -> Answer:
-        return (await self.prices((zone,)))[0]
+    async def price(self, zone: Zone, policy: ReadPolicy | None = None) -> Answer:
+        return (await self.prices((zone,), policy))[0]
 
-    async def prices(self, zones: Sequence[Zone]) -> list[Answer]:
-        """One answer per zone, in the order given; each rung is read once, for all still open."""
-        policy = self._policy()
+    async def prices(self, zones: Sequence[Zone], policy: ReadPolicy | None = None) -> list[Answer]:
+        """One answer per zone, in the order given; each rung is read once, for all still open.
+
+        `policy`: what held when the request came in; None: what holds now.
+        """
+        policy = policy or self._policy()
         climb = _Climb(zone.zone_id for zone in zones)
         if policy.memo_ms:
             self._recall(climb, self._now_s() - policy.memo_ms / 1000)
@@ -101,7 +105,7 @@ class Ladder:
         if climb.open:
             level = level_of(cache_failed=climb.cache_failed, store_failed=climb.store_failed)
             climb.take_local(self._local, now_ms - policy.stale_limit_ms(level))
-        return [self._answer(zone, climb, now_ms) for zone in zones]
+        return [self._answer(zone, climb, now_ms, policy.surge) for zone in zones]
 
     def _recall(self, climb: _Climb, since_s: float) -> None:
         """Answer from the memo what stores said, or said that they had not, since then."""
@@ -131,9 +135,11 @@ class Ladder:
 
     async def _read(self, rung: Rung, climb: _Climb, zone_ids: Sequence[str]) -> None:
         reading = await rung.read(zone_ids)
-        if reading.states:
+        states = reading.states
+        if states:
+            # Of what others asked for in the same fetch, they keep theirs.
             live = Live(rung.source, climb.first_reason, reading.begun_s)
-            self._local.keep(reading.states.values(), live)
+            self._local.keep([states[one] for one in zone_ids if one in states], live)
         climb.take(rung.source, reading, self._now_ms() - OLDEST_MS)
 
     def _note_misses(self, climb: _Climb) -> None:
@@ -145,14 +151,14 @@ class Ladder:
             # At most one a zone: only known zones are asked for.
             self._misses[zone_id] = miss
 
-    def _answer(self, zone: Zone, climb: _Climb, now_ms: int) -> Answer:
+    def _answer(self, zone: Zone, climb: _Climb, now_ms: int, surge: SurgeLimit) -> Answer:
         found = climb.found.get(zone.zone_id)
         if found is None:
             reason = climb.reason(zone.zone_id, FallbackReason.ALL_SYSTEMS_FAILED)
             return default_answer(zone, reason=reason, now_ms=now_ms)
         return state_answer(
             zone,
-            found.state,
+            surge.apply(found.state, max(0, now_ms - found.state.window_end_ms)),
             source=found.source,
             reason=found.reason,
             now_ms=now_ms,
@@ -229,7 +235,7 @@ def reason_of(failure: Exception | None) -> FallbackReason:
     """Why a read went on behind Redis: it could not ask there, or (None) there was nothing."""
     if failure is None:
         return FallbackReason.REDIS_MISS
-    if isinstance(failure, CircuitOpenError):
+    if isinstance(failure, CircuitOpenError | RampingUp):
         return FallbackReason.BREAKER_OPEN
     if isinstance(failure, DependencyTimeout | DeadlineExceeded):
         return FallbackReason.REDIS_TIMEOUT

@@ -30,6 +30,7 @@ from pricing.errors import (
     DependencyUnavailable,
 )
 from pricing.local_zones import Live
+from pricing.mode.pulse import Pulse
 from pricing.model import Source
 from pricing.spool_metrics import SpoolMetrics
 from pricing.surge.admission import Admission
@@ -96,6 +97,7 @@ class Metrics:
         registry = _new_registry()
         self.registry = registry
         self.spool = SpoolMetrics(registry)
+        self.pulse = Pulse()
         self._requests = _QuickHistogram(
             "http_request_duration_seconds",
             "Time from a request's headers to the end of its answer, by route template.",
@@ -223,6 +225,7 @@ class Metrics:
         if counter is None:
             counter = self._of_source[source] = self._answers.labels(source)
         counter.inc(times)
+        self.pulse.answered(source, times)
         if reason is not None:
             self._fallbacks.labels(source, reason).inc(times)
 
@@ -235,6 +238,7 @@ class Metrics:
             if method in _METHODS:
                 self._of_request[key] = series  # routes and statuses are few
         series.observe(duration_s)
+        self.pulse.request(route, status, duration_s)
 
     def published(self, topic: str, status: str, events: int = 1) -> None:
         self._published.labels(topic, status).inc(events)

@@ -5,9 +5,10 @@ A read looks at one frozen `ReadPolicy` when it begins, so that it never sees tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fallback.mode.level import Level
+from pricing.mode.surge import SurgeLimit
 
 _STALE_LIMITS_MS = {
     Level.NORMAL: 15_000,
@@ -41,7 +42,7 @@ class ReadPolicy:
     """The limits of price reads as of now. Raises `ValueError` naming the bad value."""
 
     level: Level | None = None
-    """None: each read tells by what it meets (`level_of`)."""
+    """At least; each read also tells by what it meets (`level_of`). None: by that alone."""
     redis_timeout_ms: int = 100
     redis_in_flight: int = 32
     """Pipelines at once."""
@@ -54,6 +55,8 @@ class ReadPolicy:
     """Of the whole read. What it leaves over both stores' deadlines is for the rungs below."""
     reads_in_flight: int = 2_000
     """Reads that wait for a store at once; one more is answered from memory."""
+    surge: SurgeLimit = field(default_factory=SurgeLimit)
+    """What the mode leaves of a surge."""
 
     def __post_init__(self) -> None:
         least = {
@@ -71,4 +74,4 @@ class ReadPolicy:
 
     def stale_limit_ms(self, met: Level) -> int:
         """How old a state from memory may be, for a read that met this level by itself."""
-        return stale_limit_ms(met if self.level is None else self.level)
+        return stale_limit_ms(met if self.level is None else max(met, self.level))

@@ -28,7 +28,7 @@ from fallback.breaker import (
 from fallback.bulkhead import Bulkhead
 from fallback.clock import Monotonic, monotonic_s
 from fallback.deadline import hop_s
-from fallback.errors import CircuitOpenError, DeadlineExceeded, RejectedLocally
+from fallback.errors import CircuitOpenError, DeadlineExceeded, RampingUp, RejectedLocally
 from fallback.flight import BatchedFlight, Landed
 from pricing.errors import (
     DependencyError,
@@ -105,6 +105,7 @@ class StoreRung:
     """A store as a rung. `close` ends what is under way. One event loop.
 
     `limits` is asked at each call to the store, so that a change of mode holds at once.
+    `admits` tells whether a read may go there while the store is given its load back.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class StoreRung:
         breaker: CircuitBreaker,
         limits: Callable[[], HopLimits],
         observers: Sequence[CallObserver] = (),
+        admits: Callable[[str], bool] = lambda _dependency: True,
         now_s: Monotonic = monotonic_s,
     ) -> None:
         self.source = source
@@ -125,6 +127,7 @@ class StoreRung:
         self._states = states
         self._limits = limits
         self._observers = tuple(observers)
+        self._admits = admits
         self._now_s = now_s
         self._flight: BatchedFlight[str, Reading] = BatchedFlight(self._fetch)
 
@@ -138,6 +141,8 @@ class StoreRung:
         cap_s = self._limits().timeout_ms / 1000
         try:
             self.breaker.check()
+            if not self._admits(self._dependency):
+                return Reading({}, RampingUp(self._dependency))
             left_s = hop_s(self._dependency, cap_s, reserve_s=_RESERVE_S, now_s=self._now_s)
         except (CircuitOpenError, DeadlineExceeded) as error:
             return Reading({}, error)
@@ -209,6 +214,7 @@ def store_rungs(
     breakers: BreakerRegistry,
     policy: Callable[[], ReadPolicy],
     observers: Sequence[CallObserver] = (),
+    admits: Callable[[str], bool] = lambda _dependency: True,
     now_s: Monotonic = monotonic_s,
 ) -> StoreRungs:
     """Redis and Postgres as rungs, behind the breakers `redis` and `database`."""
@@ -223,6 +229,7 @@ def store_rungs(
             breaker=breakers[dependency],
             limits=limits,
             observers=observers,
+            admits=admits,
             now_s=now_s,
         )
 

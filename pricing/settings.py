@@ -7,6 +7,8 @@ so no part knows the environment or another part's settings.
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -174,6 +176,11 @@ class Settings(BaseSettings):
     keys_file: Path | None = Field(
         None, description="API keys, hashed; `keys.json` in `STATE_DIR` by default."
     )
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="Name of this API process in the fleet; host name and port by default.",
+    )
     mode_up_dwell_s: Annotated[float, Field(gt=0, le=600)] = Field(
         3, description="The mode gets worse once an input stood so long at a worse level."
     )
@@ -188,6 +195,12 @@ class Settings(BaseSettings):
         "INFO", description="Least level that is logged."
     )
     log_format: Literal["json", "console"] = Field("json", description="Form of a log line.")
+
+    @property
+    def instance_name(self) -> str:
+        """How this API process is known to the others."""
+        host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:50]
+        return self.instance or f"{host}-{self.http_port}"
 
     @property
     def keys_path(self) -> Path:

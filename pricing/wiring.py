@@ -11,14 +11,17 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import stamina
 import structlog
 from fastapi import FastAPI
 
-from fallback.breaker import BreakerRegistry, parse_breaker
+from fallback.breaker import BreakerObserver, BreakerRegistry, parse_breaker
+from fallback.dead_letters import DeadLetterBox
 from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
+from pricing.audit import Audit
 from pricing.auth import open_gate
 from pricing.cache import RedisConfig, RedisStates
 from pricing.database import DatabaseConfig
@@ -28,11 +31,18 @@ from pricing.health import PassiveHealth, WatchedPublisher, probing
 from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
 from pricing.metrics import Metrics, ProcessorMetrics
+from pricing.mode.inputs import mode_config
+from pricing.mode.opening import Bell, ModeParts, open_system_mode
+from pricing.mode.policy import policies
+from pricing.mode.ramps import Ramps
+from pricing.mode.system import CurrentPolicy
+from pricing.operations_store import PostgresOperations
 from pricing.ports import CityTick
 from pricing.processor.intake import Intake
 from pricing.processor.lanes import NewestLane, OrderedLane
 from pricing.processor.price_events import price_event
 from pricing.processor.processor import Outputs, ProcessorConfig, ZoneProcessor
+from pricing.projection import open_projection
 from pricing.publishing import KafkaPublisher
 from pricing.read_policy import ReadPolicy
 from pricing.refresh import RefreshParts, ZoneRefresh, refreshing
@@ -44,7 +54,7 @@ from pricing.surge.city import CityStates, CitySurge
 from pricing.surge.config import WindowConfig
 from pricing.surge.policy import Policy
 from pricing.surge.policy_file import load_policy
-from pricing.write_path import open_write_path
+from pricing.write_path import DEAD_LETTERS, open_write_path
 from pricing.zone_snapshot import SnapshotFile
 from pricing.zones import Catalogue, ZoneLocator, load_catalogue
 from streaming.config import KafkaConfig
@@ -54,7 +64,7 @@ from streaming.errors import BrokerError
 from streaming.partitioning import partition_for
 from streaming.price_feed import PriceFeed
 from streaming.producer import EventProducer
-from streaming.topics import ZONE_PRICES, ensure_topics, full_name
+from streaming.topics import SYSTEM_MODES, ZONE_PRICES, ensure_topics, full_name
 
 _log = structlog.get_logger(__name__)
 
@@ -132,7 +142,9 @@ def read_policy(settings: Settings) -> ReadPolicy:
     )
 
 
-def open_breakers(settings: Settings, metrics: Metrics) -> BreakerRegistry:
+def open_breakers(
+    settings: Settings, metrics: Metrics, *observers: BreakerObserver
+) -> BreakerRegistry:
     """The circuit breakers of an API process."""
     texts = {
         "redis": settings.breaker_redis,
@@ -140,7 +152,7 @@ def open_breakers(settings: Settings, metrics: Metrics) -> BreakerRegistry:
         "kafka": settings.breaker_kafka,
     }
     configs = {name: parse_breaker(text) for name, text in texts.items()}
-    return new_breakers(configs, observers=(metrics,))
+    return new_breakers(configs, observers=(metrics, *observers))
 
 
 async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> None:
@@ -166,8 +178,10 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     catalogue = load_catalogue(settings.zones_file)
     kafka = kafka_config(settings)
     metrics = Metrics()
-    breakers = open_breakers(settings, metrics)
-    policy = read_policy(settings)
+    bell, ramps = Bell(), Ramps(("redis", "database"))
+    breakers = open_breakers(settings, metrics, ramps, bell)
+    quantum_micro = load_policy(settings.policy_file, window_config(settings)).quantum_micro
+    policy = CurrentPolicy(policies(read_policy(settings), quantum_micro))
     health = PassiveHealth(now_ms=now_ms, breakers=breakers)
     observers = (health, metrics)
     drain = Drain()
@@ -185,8 +199,9 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             cache=cache,
             store=store,
             breakers=breakers,
-            policy=lambda: policy,
+            policy=lambda: policy.now.read,
             observers=observers,
+            admits=ramps.admits,
         )
         stack.push_async_callback(rungs.close)
         clock = StateClock(now_ms, _elapsed_s)
@@ -195,7 +210,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             cache=rungs.redis,
             store=rungs.database,
             local=local,
-            policy=lambda: policy,
+            policy=lambda: policy.now.read,
             tick_ms=settings.tick_s * 1000,
             now_ms=clock.now_ms,
         )
@@ -216,13 +231,49 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         gate = await stack.enter_async_context(
             open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
         )
+        publisher = WatchedPublisher(write.publisher, observers=observers)
+        mode_feed = PriceFeed(kafka, full_name(kafka, SYSTEM_MODES))
+        operations = PostgresOperations(replace(database_config(settings), max_in_flight=4))
+        system = await stack.enter_async_context(
+            open_system_mode(
+                ModeParts(
+                    config=mode_config(
+                        tick_s=settings.tick_s,
+                        up_dwell_s=settings.mode_up_dwell_s,
+                        down_dwell_s=settings.mode_down_dwell_s,
+                    ),
+                    policy=policy,
+                    bell=bell,
+                    ramps=ramps,
+                    breakers=breakers,
+                    health=health,
+                    registry=metrics.registry,
+                    pulse=metrics.pulse,
+                    database=rungs.database.bulkhead,
+                    local=local,
+                    zones=len(catalogue.zones),
+                    tick_ms=settings.tick_s * 1000,
+                    age_ms_of=lambda at_ms: max(0, clock.now_ms() - at_ms),
+                    delivery=write.delivery,
+                    publisher=publisher,
+                    feed=await stack.enter_async_context(mode_feed),
+                    directory=settings.state_dir,
+                    instance=settings.instance_name,
+                    now_ms=now_ms,
+                )
+            )
+        )
         parts = ApiParts(
             catalogue=catalogue,
             locator=ZoneLocator(catalogue),
             ladder=ladder,
-            publisher=WatchedPublisher(write.publisher, observers=observers),
+            publisher=publisher,
             now_ms=now_ms,
-            mode=lambda: "normal",
+            policy=lambda: policy.now,
+            system=system,
+            audit=Audit(settings.instance_name, publisher, now_ms=now_ms),
+            operations=await stack.enter_async_context(operations),
+            letters=DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms),
             health=health,
             metrics=metrics,
             config=ApiConfig(
@@ -233,7 +284,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             ),
             drain=drain,
             idempotency=write.answers,
-            dead_letters=write.delivery and write.delivery.burial.stats,
+            dead_letters=None if write.delivery is None else write.delivery.burial.stats,
             gate=gate,
         )
         yield create_app(parts), drain
@@ -271,6 +322,9 @@ async def open_processor(
                     heartbeat_interval_ms=settings.kafka_session_timeout_ms // _BEATS_A_SESSION,
                 ),
             )
+        )
+        await stack.enter_async_context(
+            open_projection(kafka, database_config(settings), now_ms=now_ms)
         )
         processor = ZoneProcessor(
             config=config,

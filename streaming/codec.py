@@ -18,8 +18,10 @@ from pydantic import ValidationError
 
 from streaming.errors import InvalidMessage, Reason
 from streaming.events import (
+    AuditRecordedV1,
     DriverStatusV1,
     Event,
+    ModeChangedV1,
     RideRequestV1,
     ZonePriceV1,
     rfc3339,
@@ -28,7 +30,7 @@ from streaming.events import (
 from streaming.trace import TRACEPARENT, is_valid
 
 Header = tuple[str, bytes | None]
-Payload = RideRequestV1 | DriverStatusV1 | ZonePriceV1
+Payload = RideRequestV1 | DriverStatusV1 | ZonePriceV1 | ModeChangedV1 | AuditRecordedV1
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 MAX_VALUE_BYTES = 1_000_000
@@ -89,6 +91,8 @@ FAMILIES: Mapping[str, Family] = {
     "equilibrium.ride_request": Family(1, RideRequestV1),
     "equilibrium.driver_status": Family(1, DriverStatusV1),
     "equilibrium.zone_price": Family(1, ZonePriceV1),
+    "equilibrium.mode_changed": Family(1, ModeChangedV1),
+    "equilibrium.audit_recorded": Family(1, AuditRecordedV1),
 }
 
 

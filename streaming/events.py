@@ -17,6 +17,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 RIDE_REQUEST = "equilibrium.ride_request.v1"
 DRIVER_STATUS = "equilibrium.driver_status.v1"
 ZONE_PRICE = "equilibrium.zone_price.v1"
+MODE_CHANGED = "equilibrium.mode_changed.v1"
+AUDIT_RECORDED = "equilibrium.audit_recorded.v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,3 +114,42 @@ class ZonePriceV1(_Payload):
     version: int
     """`window_end` in epoch ms: a newer price has a greater one."""
     policy_version: str
+
+
+class ModeChangedV1(_Payload):
+    """The system mode of one instance: after a change, and now and then although none came."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    instance: Id
+    kind: str
+    """`mode`, `computed`, `blind`, `sighted`, `flapping`, `steady`, or `heartbeat`."""
+    old: str = Field(alias="from")
+    """The level before; the same as `to` where it did not change."""
+    new: str = Field(alias="to")
+    mode: str
+    """normal, degraded or emergency."""
+    causes: list[dict[str, Any]]
+    """Each `{input, value, threshold, level}`, the worst first."""
+    inputs: dict[str, Any]
+    """What every input showed."""
+    override: dict[str, Any] | None = None
+    since: Moment
+    """Since when `to` has held."""
+    occurred_at: Moment
+
+
+class AuditRecordedV1(_Payload):
+    """What an operator did."""
+
+    actor: str
+    action: str
+    """From a small set, e.g. `mode.override.set`."""
+    target: str
+    before: Any = None
+    after: Any = None
+    reason: str | None = None
+    instance: Id
+    """The process that took the order."""
+    request_id: str | None = None
+    occurred_at: Moment

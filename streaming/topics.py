@@ -23,6 +23,8 @@ _log = structlog.get_logger(__name__)
 RIDE_REQUESTS = "ride-requests"
 DRIVER_STATUS = "driver-status"
 ZONE_PRICES = "zone-prices"
+SYSTEM_MODES = "system-modes"
+AUDIT = "audit"
 INPUTS = (RIDE_REQUESTS, DRIVER_STATUS)
 """Read together, partition by partition: the same key, the same number of partitions."""
 DLQ_SUFFIX = ".dlq"
@@ -33,6 +35,8 @@ _LOG_APPEND = {"message.timestamp.type": "LogAppendTime"}
 # Retention by the writer's own time would delete a late replay right after its ack.
 _INPUT = {**_LOG_APPEND, "cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)}
 _STATE = {**_LOG_APPEND, "cleanup.policy": "compact"}
+# A change must not be compacted away before the projection has read it.
+_MODES = {**_STATE, "min.compaction.lag.ms": str(7 * _DAY_MS)}
 # Dead letters wait for a person, and hold records that were too large for their own topic.
 _DLQ = {
     **_LOG_APPEND,
@@ -40,6 +44,8 @@ _DLQ = {
     "retention.ms": str(30 * _DAY_MS),
     "max.message.bytes": str(2 * 1024 * 1024),
 }
+# Until the projection has it in Postgres, and long after.
+_AUDIT = {**_LOG_APPEND, "cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}
 _COMPARED = ("cleanup.policy", "message.timestamp.type")
 
 
@@ -82,6 +88,8 @@ def all_topics(config: KafkaConfig) -> list[TopicFacts]:
         RIDE_REQUESTS: _INPUT,
         DRIVER_STATUS: _INPUT,
         ZONE_PRICES: _STATE,
+        SYSTEM_MODES: _MODES,
+        AUDIT: _AUDIT,
         **{dlq_of(topic): _DLQ for topic in INPUTS},
     }
     return [

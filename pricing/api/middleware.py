@@ -94,7 +94,7 @@ class RequestEdge:
 
     async def _price(self, exchange: _Exchange, zone: Zone) -> None:
         exchange.route = PRICE_PATH
-        answered = await self._prices.answer(zone, exchange.mode, exchange.if_none_match)
+        answered = await self._prices.answer(zone, exchange.policy, exchange.if_none_match)
         await exchange.send_whole(*answered)
 
     async def _pass_on(self, exchange: _Exchange, receive: Receive) -> None:
@@ -133,6 +133,7 @@ class _Exchange:
         "if_none_match",
         "method",
         "mode",
+        "policy",
         "request_id",
         "route",
         "scope",
@@ -146,7 +147,8 @@ class _Exchange:
         self._send = send
         self.scope = scope
         self.method: str = scope["method"]
-        self.mode = parts.mode()
+        self.policy = parts.policy()
+        self.mode = self.policy.mode
         self.status: int | None = None
         self.route: str | None = None
         self.if_none_match = b""
@@ -167,6 +169,10 @@ class _Exchange:
         state = self.scope.setdefault("state", {})
         state["request_id"] = self.request_id
         state["mode"] = self.mode
+        state["policy"] = self.policy
+        self._system.now(self.mode)
+        state["degraded_services"] = self._system.degraded_services
+        state["degraded_mode"] = self.mode != "normal" or bool(self._system.degraded_services)
         if self.method == "HEAD":
             # Answered as a GET; the server leaves the body out.
             self.scope = {**self.scope, "method": "GET"}

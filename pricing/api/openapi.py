@@ -14,6 +14,7 @@ from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
 from pricing.memory import MemoryStates
 from pricing.metrics import Metrics
+from pricing.mode.policy import ModePolicy
 from pricing.ports import Receipt
 from pricing.read_policy import ReadPolicy
 from pricing.rungs import new_breakers, store_rungs
@@ -53,7 +54,7 @@ def _idle_parts() -> ApiParts:
         ladder=ladder,
         publisher=_NoPublisher(),
         now_ms=int,
-        mode=lambda: "normal",
+        policy=ModePolicy,
         health=PassiveHealth(now_ms=int),
         metrics=Metrics(),
     )

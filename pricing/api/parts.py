@@ -6,14 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fallback.dead_letters import DeadLetterStats
+from fallback.dead_letters import DeadLetterBox, DeadLetterStats
 from pricing.api.idempotency import IdempotentAnswers, RecentAnswers
+from pricing.audit import Audit
 from pricing.auth import Gate, OpenGate
 from pricing.drain import Drain
 from pricing.health import HealthSource
 from pricing.ladder import Ladder
 from pricing.metrics import Metrics
+from pricing.mode.policy import ModePolicy
+from pricing.mode.system import SystemMode
 from pricing.model import Zone
+from pricing.operations_store import PostgresOperations
 from pricing.ports import Publisher
 
 
@@ -72,8 +76,8 @@ class ApiParts:
     publisher: Publisher
     now_ms: Callable[[], int]
     """Wall clock, epoch ms."""
-    mode: Callable[[], str]
-    """The public system mode: normal, degraded or emergency. Read once a request."""
+    policy: Callable[[], ModePolicy]
+    """What the system mode makes hold. Read once a request, so that none sees two modes."""
     health: HealthSource
     metrics: Metrics
     config: ApiConfig = field(default_factory=ApiConfig)
@@ -82,5 +86,10 @@ class ApiParts:
     idempotency: IdempotentAnswers = field(default_factory=RecentAnswers)
     dead_letters: Callable[[], Awaitable[DeadLetterStats]] | None = None
     """What the box of dead letters holds; may raise `OSError`. None: there is no box."""
+    system: SystemMode | None = None
+    """The system mode; None: there is none, as where only the documentation is wanted."""
+    audit: Audit | None = None
+    operations: PostgresOperations | None = None
+    letters: DeadLetterBox | None = None
     gate: Gate = field(default_factory=OpenGate)
     """Tells callers by their keys."""

@@ -14,6 +14,7 @@ from pricing.answers import caching_headers
 from pricing.api.parts import ApiParts
 from pricing.api.price_texts import PriceTexts, text
 from pricing.api.system_headers import Headers
+from pricing.mode.policy import ModePolicy
 from pricing.model import Zone
 
 PATH = "/api/v1/zones/{zone_id}/price"
@@ -42,9 +43,9 @@ class PriceRoute:
             return None
         return self._zone(path[len(_HEAD) : -len(_TAIL)])
 
-    async def answer(self, zone: Zone, mode: str, if_none_match: bytes) -> Answered:
+    async def answer(self, zone: Zone, policy: ModePolicy, if_none_match: bytes) -> Answered:
         """The price of a zone, for a client that holds these tags."""
-        known = self._texts.remembered(zone, mode)
+        known = self._texts.remembered(zone, policy)
         if known is not None:
             rendered, live, age_ms = known
             self._metrics.remembered(live, age_ms)
@@ -53,13 +54,13 @@ class PriceRoute:
                 return 304, headers[1:], b""
             content = rendered.body(age_ms)
         else:
-            answer = await self._ladder.price(zone)
+            answer = await self._ladder.price(zone, policy.read)
             self._metrics.answered((answer,))
-            named = caching_headers(answer, mode, self._ladder.tick_ms)
+            named = caching_headers(answer, policy.mode, self._ladder.tick_ms)
             headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
             if if_none_match and is_known(if_none_match.decode("latin-1"), named.get("ETag")):
                 return 304, headers, b""
-            content = text(answer, mode)
+            content = text(answer, policy.mode)
             headers.append(_JSON)
         headers.append((b"content-length", b"%d" % len(content)))
         return 200, headers, content

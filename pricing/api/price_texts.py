@@ -9,7 +9,8 @@ import orjson
 from pricing.answers import Answer, Rendered, body, state_answer
 from pricing.api.parts import ApiParts
 from pricing.local_zones import Held, Live
-from pricing.model import Zone
+from pricing.mode.policy import ModePolicy
+from pricing.model import MICRO, Zone
 
 
 class PriceTexts:
@@ -23,24 +24,27 @@ class PriceTexts:
         self._parts = parts
         self._ladder = parts.ladder
 
-    def remembered(self, zone: Zone, mode: str) -> tuple[Rendered, Live, int] | None:
+    def remembered(self, zone: Zone, policy: ModePolicy) -> tuple[Rendered, Live, int] | None:
         """Text, origin and age in ms of a zone's price; None: it must be read."""
-        held = self._ladder.remembered(zone)
+        held = self._ladder.remembered(zone, policy.read)
         if held is None or held.live is None:
             return None
+        surge = policy.read.surge
+        if surge.ages and held.state.multiplier_micro > MICRO:
+            return None  # the price itself changes with the age
         age_ms = self._ladder.age_ms(held.state)
         rendered = held.rendered
-        if rendered is None or not rendered.is_for(mode):
-            rendered = self._render(zone, held, held.live, mode)
+        if rendered is None or not rendered.is_for(policy.level):
+            rendered = self._render(zone, held, held.live, policy)
         return (rendered, held.live, age_ms) if age_ms <= rendered.steady_ms else None
 
-    async def of_zones(self, zones: Sequence[Zone], mode: str) -> dict[str, bytes]:
+    async def of_zones(self, zones: Sequence[Zone], policy: ModePolicy) -> dict[str, bytes]:
         """The bodies by zone; every zone gets one. Counts them as answered."""
         texts: dict[str, bytes] = {}
         told: list[tuple[Live, int]] = []
         others: list[Zone] = []
         for zone in zones:
-            known = self.remembered(zone, mode)
+            known = self.remembered(zone, policy)
             if known is None:
                 others.append(zone)
             else:
@@ -50,13 +54,13 @@ class PriceTexts:
         if told:
             self._parts.metrics.remembered_many(told)
         if others:
-            answers = await self._ladder.prices(others)
+            answers = await self._ladder.prices(others, policy.read)
             self._parts.metrics.answered(answers)
-            texts.update((answer.zone.zone_id, text(answer, mode)) for answer in answers)
+            texts.update((answer.zone.zone_id, text(answer, policy.mode)) for answer in answers)
         return texts
 
-    def _render(self, zone: Zone, held: Held, live: Live, mode: str) -> Rendered:
-        state, tick_ms = held.state, self._ladder.tick_ms
+    def _render(self, zone: Zone, held: Held, live: Live, policy: ModePolicy) -> Rendered:
+        state, tick_ms = policy.read.surge.apply(held.state, 0), self._ladder.tick_ms
         answer = state_answer(
             zone,
             state,
@@ -65,7 +69,7 @@ class PriceTexts:
             now_ms=state.window_end_ms,
             tick_ms=tick_ms,
         )
-        rendered = held.rendered = Rendered(answer, mode, tick_ms)
+        rendered = held.rendered = Rendered(answer, policy.mode, tick_ms, key=policy.level)
         return rendered
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pricing.answers import Answer, caching_headers
+from pricing.answers import caching_headers
 from pricing.api.operations import (
     BODY_PROBLEMS,
     Operation,
@@ -30,6 +30,8 @@ from pricing.api.schemas import (
     PriceAnswers,
     PriceBatch,
 )
+from pricing.mode.policy import ModePolicy
+from pricing.model import Zone
 
 _EXAMPLE: dict[str, Any] = {
     "data": {
@@ -84,14 +86,14 @@ class _Prices:
         zone = self._parts.catalogue.zone(request.path_params["zone_id"])
         if zone is None:
             raise Problem(UNKNOWN_ZONE, "GET /api/v1/zones lists the zones.")
-        return self._respond(request, await self._parts.ladder.price(zone))
+        return await self._priced(request, zone)
 
     async def at_place(self, request: Request) -> Response:
         place = parse_query(Place, request)
         zone = self._parts.locator.locate(place.lat, place.lon)
         if zone is None:
             raise Problem(OUTSIDE_ZONES, "The place lies outside every zone.")
-        return self._respond(request, await self._parts.ladder.price(zone))
+        return await self._priced(request, zone)
 
     async def of_zones(self, request: Request) -> Response:
         zone_ids = parse(PRICE_BATCH, await json_text(request)).zone_ids
@@ -100,15 +102,17 @@ class _Prices:
             for zone_id in zone_ids
             if (zone := self._parts.catalogue.zone(zone_id)) is not None
         }
-        mode = request.state.mode
-        texts = await self._texts.of_zones(tuple(zones.values()), mode)
+        policy: ModePolicy = request.state.policy
+        texts = await self._texts.of_zones(tuple(zones.values()), policy)
         data = array(texts.get(zone_id) or _unknown(zone_id) for zone_id in zone_ids)
-        content = b'{"data":%b,"mode":%b}' % (data, orjson.dumps(mode))
+        content = b'{"data":%b,"mode":%b}' % (data, orjson.dumps(policy.mode))
         headers = {"Cache-Control": "no-store"}
         return Response(content, headers=headers, media_type="application/json")
 
-    def _respond(self, request: Request, answer: Answer) -> Response:
-        mode = request.state.mode
+    async def _priced(self, request: Request, zone: Zone) -> Response:
+        policy: ModePolicy = request.state.policy
+        answer = await self._parts.ladder.price(zone, policy.read)
+        mode = policy.mode
         self._parts.metrics.answered((answer,))
         headers = caching_headers(answer, mode, self._parts.ladder.tick_ms)
         if is_known(request.headers.get("if-none-match", ""), headers.get("ETag")):

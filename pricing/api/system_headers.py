@@ -14,6 +14,8 @@ class SystemHeaders:
         self._parts = parts
         self._key: tuple[object, ...] = ()
         self._headers: Headers = []
+        self.degraded_services: frozenset[str] = frozenset()
+        """As of the last headers."""
 
     def now(self, mode: str) -> Headers:
         """The headers at this moment, in a mode; not to be changed."""
@@ -27,9 +29,12 @@ class SystemHeaders:
 
     def _make(self, mode: str) -> Headers:
         services = self._parts.health.services()
-        is_degraded = mode != "normal" or any(
-            service.status in ("degraded", "unhealthy") for service in services.values()
+        self.degraded_services = frozenset(
+            name
+            for name, service in services.items()
+            if service.status in ("degraded", "unhealthy")
         )
+        is_degraded = mode != "normal" or bool(self.degraded_services)
         database = services["database"].state.encode()
         headers = [
             (b"x-system-mode", mode.encode()),

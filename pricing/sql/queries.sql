@@ -79,3 +79,30 @@ SELECT version, name, checksum FROM schema_migrations ORDER BY version
 
 -- name: record_migration
 INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)
+
+-- name: insert_mode_event
+INSERT INTO mode_events (
+    event_id, instance, kind, old_level, new_level, mode, causes, inputs, override, occurred_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9::jsonb, $10)
+ON CONFLICT (event_id) DO NOTHING
+
+-- name: insert_audit
+INSERT INTO audit_log (
+    event_id, actor, action, target, before, after, reason, instance, request_id, occurred_at
+) VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8, $9, $10)
+ON CONFLICT (event_id) DO NOTHING
+
+-- name: read_mode_events
+-- Newest first, from before a place on. $1, $2: the place; $3: how many.
+SELECT event_id, instance, kind, old_level, new_level, mode, causes, inputs, override, occurred_at
+FROM mode_events
+WHERE (occurred_at, event_id) < ($1, $2)
+ORDER BY occurred_at DESC, event_id DESC
+LIMIT $3
+
+-- name: read_audit
+SELECT event_id, actor, action, target, before, after, reason, instance, request_id, occurred_at
+FROM audit_log
+WHERE (occurred_at, event_id) < ($1, $2)
+ORDER BY occurred_at DESC, event_id DESC
+LIMIT $3

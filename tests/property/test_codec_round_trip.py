@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from streaming.codec import MAX_ATTRIBUTE_CHARS, WireRecord, decode, encode
 from streaming.errors import InvalidMessage
-from streaming.events import DRIVER_STATUS, RIDE_REQUEST, ZONE_PRICE, Event, rfc3339
+from streaming.events import (
+    AUDIT_RECORDED,
+    DRIVER_STATUS,
+    MODE_CHANGED,
+    RIDE_REQUEST,
+    ZONE_PRICE,
+    Event,
+    rfc3339,
+)
 from tests.support.kafka_log import ride_request
 
 LATEST_MS = 253_402_300_799_999
@@ -31,7 +39,30 @@ optional_place = {
     "lat": st.floats(-90, 90),
     "lon": st.floats(-180, 180),
 }
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+objects = st.dictionaries(texts, texts | counts, max_size=3)
 payloads = {
+    MODE_CHANGED: st.fixed_dictionaries(
+        {
+            "instance": ids,
+            **dict.fromkeys(("kind", "from", "to", "mode"), texts),
+            "causes": st.lists(objects, max_size=3),
+            "inputs": objects,
+            **dict.fromkeys(("since", "occurred_at"), moments),
+        },
+        optional={"override": st.none() | objects},
+    ),
+    AUDIT_RECORDED: st.fixed_dictionaries(
+        {
+            "instance": ids,
+            **dict.fromkeys(("actor", "action", "target"), texts),
+            "occurred_at": moments,
+        },
+        optional={
+            **dict.fromkeys(("before", "after"), st.none() | objects),
+            **dict.fromkeys(("reason", "request_id"), st.none() | texts),
+        },
+    ),
     RIDE_REQUEST: st.fixed_dictionaries(
         {"request_id": ids, "city_id": ids, "occurred_at": moments},
         optional={**optional_place, "rider_id": ids, "product": ids},

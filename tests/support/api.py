@@ -10,11 +10,13 @@ from typing import Any
 import httpx2
 
 from fallback.breaker import PROFILES
+from fallback.mode import Level
 from pricing.app import ApiConfig, ApiParts, create_app
 from pricing.health import DEPENDENCIES, PassiveHealth
 from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
 from pricing.metrics import Metrics
+from pricing.mode.policy import ModePolicy
 from pricing.model import Zone, ZoneState
 from pricing.read_policy import ReadPolicy
 from pricing.rungs import new_breakers, store_rungs
@@ -113,6 +115,9 @@ class LadderWorld:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
+_LEVELS = {"normal": Level.NORMAL, "degraded": Level.MINOR, "emergency": Level.SEVERE}
+
+
 class World(LadderWorld):
     """The same under an app."""
 
@@ -131,7 +136,7 @@ class World(LadderWorld):
             ladder=self.ladder,
             publisher=self.publisher,
             now_ms=self.clock,
-            mode=lambda: self.mode,
+            policy=lambda: ModePolicy(level=_LEVELS[self.mode], read=self.policy),
             health=self.health,
             metrics=self.metrics,
             config=config or ApiConfig(),

@@ -10,7 +10,7 @@ import pytest
 from fallback.breaker import State
 from fallback.deadline import request_deadline
 from pricing.answers import FallbackReason, Via, caching_headers
-from pricing.errors import DependencySaturated, DependencyTimeout, DependencyUnavailable
+from pricing.errors import DependencySaturated, DependencyUnavailable
 from pricing.model import Source
 from pricing.read_policy import Level, ReadPolicy, level_of, stale_limit_ms
 from tests.support.api import ZONES, LadderWorld
@@ -36,7 +36,7 @@ async def test_repeated_read_is_answered_from_the_memo():
     assert len(world.cache.reads) == 1
     assert (first.via, second.via) == (Via.READ, Via.MEMO)
     assert replace(second, via=first.via) == first
-    assert world.ladder.remembered(Z1).state == zone_state("z1")
+    assert world.ladder.remembered(Z1, world.policy).state == zone_state("z1")
 
 
 async def test_memo_keeps_the_source_and_the_reason_of_what_it_holds():
@@ -54,7 +54,7 @@ async def test_memo_switched_off_asks_every_time():
     await world.ladder.price(Z1)
     await world.ladder.price(Z1)
     assert len(world.cache.reads) == 2
-    assert world.ladder.remembered(Z1) is None
+    assert world.ladder.remembered(Z1, world.policy) is None
 
 
 async def test_memo_is_never_older_than_its_limit():
@@ -210,7 +210,6 @@ async def test_request_with_little_time_left_waits_no_longer_and_harms_nobody():
 async def test_hard_age_limit_of_a_stale_answer_is_the_levels(level, limit_ms):
     assert stale_limit_ms(level) == limit_ms
     world = LadderWorld(level=level)
-    world.cache.failure = world.store.failure = DependencyTimeout("x", "late")
     world.local.keep([zone_state("z1")])
     world.now_ms = TICK_MS + limit_ms
     assert (await world.ladder.price(Z1)).source is Source.STALE_CACHE
@@ -224,4 +223,5 @@ def test_level_of_a_read_is_told_by_what_it_could_not_ask():
     assert level_of(cache_failed=False, store_failed=True) is Level.MODERATE
     assert level_of(cache_failed=True, store_failed=True) is Level.CRITICAL
     assert ReadPolicy().stale_limit_ms(Level.SEVERE) == 600_000
-    assert ReadPolicy(level=Level.MINOR).stale_limit_ms(Level.SEVERE) == 30_000
+    assert ReadPolicy(level=Level.MINOR).stale_limit_ms(Level.SEVERE) == 600_000
+    assert ReadPolicy(level=Level.SEVERE).stale_limit_ms(Level.MINOR) == 600_000

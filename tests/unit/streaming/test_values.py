@@ -41,6 +41,8 @@ def test_topics_carry_the_prefix_and_the_layout():
         "p.driver-status",
         "p.driver-status.dlq",
         "p.zone-prices",
+        "p.system-modes",
+        "p.audit",
     }
     assert {(facts.partitions, facts.replication) for facts in topics.values()} == {(3, 2)}
     assert topics["p.zone-prices"].settings["cleanup.policy"] == "compact"

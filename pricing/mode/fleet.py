@@ -1,0 +1,85 @@
+"""Hears what mode every instance is in, from the tail of the topic `system-modes`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from streaming.codec import decode
+from streaming.errors import BrokerError, InvalidMessage
+from streaming.events import ModeChangedV1, rfc3339, to_ms
+from streaming.price_feed import PriceFeed
+from streaming.records import ConsumedRecord
+
+_log = structlog.get_logger(__name__)
+
+_READ_S = 2.0
+_EVERY_S = 3.0
+_LONGEST_REST_S = 30.0
+_GONE_MS = 180_000
+"""An instance that missed three heartbeats is no part of the fleet any more."""
+_MOST = 1_000
+
+
+class Fleet:
+    """The last word of every instance. Without Kafka it tells what it heard last. One loop."""
+
+    def __init__(self, feed: PriceFeed, *, now_ms: Callable[[], int]) -> None:
+        self._feed = feed
+        self._now_ms = now_ms
+        self._last: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.heard_at_ms: int | None = None
+        """When Kafka was last read; None: never."""
+
+    def instances(self) -> list[dict[str, Any]]:
+        """The instances that were heard of lately, by name."""
+        now_ms = self._now_ms()
+        return [
+            {**body, "age_s": round(max(0, now_ms - at_ms) / 1000, 1)}
+            for _, (at_ms, body) in sorted(self._last.items())
+            if now_ms - at_ms < _GONE_MS
+        ]
+
+    def heard(self, at_ms: int, body: dict[str, Any]) -> None:
+        """Take an instance's word, unless a newer one is known."""
+        known = self._last.get(body["instance"])
+        if known is None and len(self._last) >= _MOST:
+            oldest = min(self._last, key=lambda name: self._last[name][0])
+            del self._last[oldest]
+        if known is None or at_ms >= known[0]:
+            self._last[body["instance"]] = (at_ms, body)
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled; waits longer and longer while Kafka is away."""
+        rest_s = _EVERY_S
+        while True:
+            try:
+                for record in await self._feed.read(_READ_S):
+                    self._take(record)
+            except BrokerError:
+                rest_s = min(rest_s * 2, _LONGEST_REST_S)
+            else:
+                rest_s = _EVERY_S
+                self.heard_at_ms = self._now_ms()
+            await asyncio.sleep(rest_s)
+
+    def _take(self, record: ConsumedRecord) -> None:
+        try:
+            payload = decode(record).payload
+        except InvalidMessage as error:
+            _log.warning("a mode event cannot be read", why=str(error))
+            return
+        if not isinstance(payload, ModeChangedV1) or payload.kind == "computed":
+            return  # under an override, what the inputs say is not what holds
+        body = {
+            "instance": payload.instance,
+            "mode": payload.mode,
+            "level": payload.new,
+            "since": rfc3339(to_ms(payload.since)),
+            "causes": payload.causes,
+            "override": payload.override,
+        }
+        self.heard(to_ms(payload.occurred_at), body)

@@ -1,0 +1,137 @@
+"""Keeps the mode's changes and tells them: to the log, to whoever listens, and to Kafka.
+
+Kafka is told through the spool, so a change that happens while Kafka is dead arrives later. A
+heartbeat follows every `heartbeat_s`, so that a tail of the topic holds every instance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from fallback.mode import Event, EventKind, Level, ModeState, causes
+from fallback.override import Override
+from pricing.errors import PricingError
+from pricing.mode.body import cause_body, inputs_body, override_body
+from pricing.ports import Publisher
+from streaming.errors import StreamingError
+from streaming.events import MODE_CHANGED, new_event_id, rfc3339
+from streaming.events import Event as Message
+from streaming.topics import SYSTEM_MODES
+
+_log = structlog.get_logger(__name__)
+
+_KEPT = 2_000
+_WAITING = 256
+_SOURCE = "/equilibrium/api"
+
+
+class ModeJournal:
+    """The changes of one instance, the newest first in `entries`. One event loop."""
+
+    def __init__(self, instance: str, publisher: Publisher, *, now_ms: Callable[[], int]) -> None:
+        self.instance = instance
+        self.entries: deque[dict[str, Any]] = deque(maxlen=_KEPT)
+        self._publisher = publisher
+        self._now_ms = now_ms
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=_WAITING)
+        self._news = asyncio.Event()
+        self._state: ModeState | None = None
+        self._override: Override | None = None
+        self.since_ms = now_ms()
+
+    def on_step(self, state: ModeState, seen_s: float) -> None:
+        del seen_s
+        self._state = state
+        if not state.was_bounded:
+            self._override = None
+
+    def on_mode_event(self, event: Event, override: Override | None) -> None:
+        self._override = override
+        now_ms = self._now_ms()
+        if event.kind is EventKind.MODE:
+            self.since_ms = now_ms
+        entry = self._entry(event.kind.value, event.old, event.new, now_ms)
+        entry["causes"] = [cause_body(cause) for cause in event.causes]
+        if event.input is not None:
+            entry["input"] = event.input
+        entry["previous_s"] = round(event.previous_s, 3)
+        if override is not None:
+            entry["override"] = override_body(override, event.new)
+        self.entries.appendleft(entry)
+        self._waiting.append(entry)
+        self._news.set()
+        _tell_log(event, entry)
+
+    def on_override_ended(self, override: Override) -> None:
+        self._override = None
+        _log.info("override expired", kind=override.kind.value, level=override.level.word)
+
+    async def run(self, heartbeat_s: float = 60.0) -> None:
+        """Publish what comes, until cancelled."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), heartbeat_s)
+            self._news.clear()
+            if not self._waiting:
+                self._beat()
+            while self._waiting:
+                await self._publish(self._waiting.popleft())
+
+    def _beat(self) -> None:
+        state = self._state
+        if state is None:
+            return
+        entry = self._entry("heartbeat", state.effective, state.effective, self._now_ms())
+        entry["causes"] = [cause_body(cause) for cause in causes(state)]
+        if self._override is not None:
+            entry["override"] = override_body(self._override, state.computed)
+        self._waiting.append(entry)
+
+    def _entry(self, kind: str, old: Level, new: Level, now_ms: int) -> dict[str, Any]:
+        effective = new if kind == "mode" or self._state is None else self._state.effective
+        return {
+            "id": new_event_id(),
+            "instance": self.instance,
+            "kind": kind,
+            "from": old.word,
+            "to": new.word,
+            "mode": effective.mode.value,
+            "inputs": {} if self._state is None else inputs_body(self._state),
+            "since": rfc3339(self.since_ms),
+            "occurred_at": rfc3339(now_ms),
+        }
+
+    async def _publish(self, entry: dict[str, Any]) -> None:
+        message = Message(
+            id=entry["id"],
+            type=MODE_CHANGED,
+            source=_SOURCE,
+            time_ms=self._now_ms(),
+            key=self.instance,
+            data={key: value for key, value in entry.items() if key != "id"},
+        )
+        try:
+            await self._publisher.publish(SYSTEM_MODES, [message])
+        except (PricingError, StreamingError) as error:
+            _log.warning("a change of the mode was not published", why=str(error))
+
+
+def _tell_log(event: Event, entry: dict[str, Any]) -> None:
+    tell = _log.info
+    if event.kind in (EventKind.BLIND, EventKind.FLAPPING) or event.new > event.old:
+        tell = _log.warning
+    tell(
+        "system mode",
+        kind=entry["kind"],
+        old_level=entry["from"],
+        new_level=entry["to"],
+        mode=entry["mode"],
+        input=event.input,
+        causes=[f"{one['input']}: {one['value']}" for one in entry["causes"]],
+    )

@@ -1,0 +1,158 @@
+"""Puts the system mode together over what a process has already. Opening touches nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from fallback.breaker import BreakerRegistry, Transition, Verdict
+from fallback.bulkhead import Bulkhead
+from fallback.clock import Monotonic, Wall, monotonic_s, wall_s
+from fallback.lag import watching_lag
+from fallback.mode import ModeConfig
+from fallback.orchestrator import Orchestrator
+from fallback.sketch import LatencySketch
+from fallback.spool import SpoolState
+from pricing.health import HealthSource
+from pricing.local_zones import LocalZones
+from pricing.mode.fleet import Fleet
+from pricing.mode.journal import ModeJournal
+from pricing.mode.metrics import ModeMetrics
+from pricing.mode.pulse import Pulse
+from pricing.mode.ramps import Ramps
+from pricing.mode.signals import FULL_PERCENT, SignalParts, Signals, SpoolFacts
+from pricing.mode.system import CurrentPolicy, SystemMode
+from pricing.ports import Publisher
+from pricing.write_path import Delivery
+from streaming.price_feed import PriceFeed
+
+
+class Bell:
+    """Wakes the orchestrator when a breaker changes; an observer of breakers, made before it."""
+
+    def __init__(self) -> None:
+        self.rings: Callable[[], None] = lambda: None
+
+    def on_state_change(self, name: str, transition: Transition) -> None:
+        del name, transition
+        self.rings()
+
+    def on_call(self, name: str, verdict: Verdict, duration_s: float) -> None: ...
+
+    def on_rejected(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeParts:
+    """What the mode is made over."""
+
+    config: ModeConfig
+    policy: CurrentPolicy
+    bell: Bell
+    ramps: Ramps
+    breakers: BreakerRegistry
+    health: HealthSource
+    registry: CollectorRegistry
+    pulse: Pulse
+    database: Bulkhead
+    local: LocalZones
+    zones: int
+    tick_ms: int
+    age_ms_of: Callable[[int], int]
+    delivery: Delivery | None
+    publisher: Publisher
+    feed: PriceFeed | None
+    """Of the topic `system-modes`; None: only this instance is known."""
+    directory: Path
+    instance: str
+    now_ms: Callable[[], int]
+
+
+@asynccontextmanager
+async def open_system_mode(
+    parts: ModeParts, *, now_s: Monotonic = monotonic_s, wall: Wall = wall_s
+) -> AsyncIterator[SystemMode]:
+    """The mode, running until the block ends."""
+    lag = LatencySketch()
+    spool = _spool_facts(parts.delivery)
+    signals = Signals(
+        SignalParts(
+            breakers=parts.breakers,
+            health=parts.health,
+            ramps=parts.ramps,
+            database=parts.database,
+            local=parts.local,
+            zones=parts.zones,
+            spool=spool,
+            pulse=parts.pulse,
+            lag=lag,
+            age_ms_of=parts.age_ms_of,
+            tick_ms=parts.tick_ms,
+        ),
+        now_s(),
+    )
+    metrics = ModeMetrics(parts.registry)
+    journal = ModeJournal(parts.instance, parts.publisher, now_ms=parts.now_ms)
+    orchestrator = Orchestrator(
+        parts.config,
+        signals.all(),
+        directory=parts.directory,
+        is_ramping=lambda: parts.ramps.is_ramping,
+        observers=(parts.policy, journal, metrics),
+        now_s=now_s,
+        wall_s=wall,
+    )
+    fleet = None if parts.feed is None else Fleet(parts.feed, now_ms=parts.now_ms)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(watching_lag(lag, now_s=now_s))
+        await stack.enter_async_context(orchestrator)
+        await stack.enter_async_context(_running(journal.run(), "mode journal"))
+        if fleet is not None:
+            await stack.enter_async_context(_running(fleet.run(), "fleet"))
+        parts.bell.rings = orchestrator.poke
+        yield SystemMode(
+            orchestrator=orchestrator,
+            policy=parts.policy,
+            journal=journal,
+            fleet=fleet,
+            ramps=parts.ramps,
+            metrics=metrics,
+            breakers=parts.breakers,
+            health=parts.health,
+            spool=spool,
+            now_ms=parts.now_ms,
+        )
+
+
+def _spool_facts(delivery: Delivery | None) -> Callable[[], SpoolFacts | None]:
+    def facts() -> SpoolFacts | None:
+        if delivery is None:
+            return None
+        spool = delivery.spool.stats()
+        is_full = spool.state is SpoolState.FULL
+        return SpoolFacts(
+            pump=delivery.pump.stats().state,
+            percent=FULL_PERCENT if is_full else float(spool.percent),
+            records=spool.records,
+            bytes=spool.bytes,
+            oldest_age_s=(spool.oldest_age_ms or 0) / 1000,
+        )
+
+    return facts
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Run a task beside the block, and end it with the block."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,38 @@
+"""What requests leave behind for the mode: a few counts and a sketch, at next to no cost."""
+
+from __future__ import annotations
+
+from fallback.sketch import LatencySketch
+from pricing.model import Source
+
+_FAILED = 500
+PRICE_ROUTES = frozenset(
+    ["/api/v1/zones/{zone_id}/price", "/api/v1/prices", "/api/v1/price"],
+)
+
+
+class Pulse:
+    """Counts since the process began. Time stands still between two `beat`s, a tick apart."""
+
+    __slots__ = ("_now_s", "answers", "failed", "read_times")
+
+    def __init__(self) -> None:
+        self.read_times = LatencySketch()
+        self.answers: dict[Source, int] = dict.fromkeys(Source, 0)
+        """Prices, by where they came from."""
+        self.failed = 0
+        """Price requests that we failed."""
+        self._now_s = 0.0
+
+    def beat(self, now_s: float) -> None:
+        """Let time go on, monotonic."""
+        self._now_s = now_s
+
+    def answered(self, source: Source, times: int) -> None:
+        self.answers[source] += times
+
+    def request(self, route: str, status: int, duration_s: float) -> None:
+        if route in PRICE_ROUTES:
+            self.read_times.record(self._now_s, duration_s)
+            if status >= _FAILED:
+                self.failed += 1
