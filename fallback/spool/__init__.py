@@ -73,8 +73,9 @@ count as lost only where the cursor knows that they were synced. A missing segme
 
 The files: `record.py` (frame), `segment.py`, `scan.py` (reading, damage), `cursor.py`, `io.py`
 (port to the disk), `quota.py`, `spare.py`, `writer.py` (everything that writes), `committer.py`
-(its thread), `recovery.py` and `opening.py` (start), `index.py`, `lane.py`, `reader.py` (what is
-read for whom), `feeder.py` (its task), `spool.py` (the face).
+(its thread), `pending.py` and `intake.py` (its callers), `recovery.py` and `opening.py` (start),
+`index.py`, `lane.py`, `reader.py` (what is read for whom), `feeder.py` (its task), `spool.py` (the
+face), `inspection.py` (a look from outside).
 """
 
 from fallback.spool.config import SpoolConfig

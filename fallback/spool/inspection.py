@@ -68,15 +68,16 @@ def read_spool(
     Raises `OSError`.
     """
     files = files or RealFiles()
-    cursor = read_cursor(files, directory)
+    # In this order: what is deleted in between is not missed.
     names = segment_names(files, directory)
+    cursor = read_cursor(files, directory)
     yield from _hurt_around(cursor, names)
     ends: list[int | None] = [*(name.base for name in names[1:]), None]
     for name, end_seq in zip(names, ends, strict=False):
         path = directory / name.file_name()
         try:
-            file = files.open(path, Access.READ)
             size = files.size(path)
+            file = files.open(path, Access.READ)
         except FileNotFoundError:  # delivered since
             continue
         try:

@@ -13,13 +13,14 @@ from fallback.spool.writer import Stamped
 class Submission:
     """The entries of one append. They get neighbouring numbers and one answer."""
 
-    __slots__ = ("answer", "entries", "is_durable", "size")
+    __slots__ = ("answer", "entries", "is_durable", "size", "timeout_s")
 
     def __init__(
         self,
         entries: Sequence[Stamped],
         size: int,
         answer: asyncio.Future[int],
+        timeout_s: float,
         *,
         is_durable: bool,
     ) -> None:
@@ -28,6 +29,7 @@ class Submission:
         """Bytes of their frames."""
         self.answer = answer
         """The first sequence number. Belongs to the event loop."""
+        self.timeout_s = timeout_s
         self.is_durable = is_durable
 
 

@@ -11,27 +11,18 @@ from pathlib import Path
 import structlog
 
 from fallback.clock import Monotonic, Wall, monotonic_s, wall_s
-from fallback.errors import (
-    AppendTimedOut,
-    EntryTooLarge,
-    SpoolClosed,
-    SpoolFailed,
-    SpoolFull,
-    TooManyLanes,
-)
+from fallback.errors import SpoolClosed, SpoolFailed
 from fallback.observer import tell
 from fallback.spool.committer import Committer, Turn
 from fallback.spool.config import SpoolConfig
 from fallback.spool.facts import SpoolObserver, SpoolState, SpoolStats
 from fallback.spool.feeder import Feeder
+from fallback.spool.intake import Intake
 from fallback.spool.io import Files, RealFiles
 from fallback.spool.lane import Lane
 from fallback.spool.opening import Ground, prepare_ground
-from fallback.spool.pending import Submission
 from fallback.spool.reader import Reader
-from fallback.spool.record import LANE_BYTES, Durability, Entry, frame_bytes
-from fallback.spool.segment import HEADER_BYTES
-from fallback.spool.writer import Stamped
+from fallback.spool.record import Durability, Entry
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +54,9 @@ class Spool:
         self._writer = ground.writer
         self._committer = Committer(
             ground.writer, config, ground.ledger, post=self._post, now_s=now_s
+        )
+        self._intake = Intake(
+            config, self._committer, self._reader.lanes, loop=self._loop, now_ms=now_ms
         )
         self._state = SpoolState.HEALTHY
         self._is_closed = False
@@ -129,18 +123,12 @@ class Spool:
         `SpoolFailed`, `SpoolClosed`, `EntryTooLarge`, `TooManyLanes`. A caller who is cancelled
         does not know whether the entries were kept.
         """
-        submission = self._submission(entries, durability)
-        if not self._committer.submit(submission):
-            raise self._full(in_memory=not self._committer.is_full)
-        expiry = self._loop.call_later(timeout_s, self._expire, submission, timeout_s)
-        try:
-            first = await submission.answer
-        except asyncio.CancelledError:
-            self._committer.withdraw(submission)
-            raise
-        finally:
-            expiry.cancel()
-        return range(first, first + len(entries))
+        if self._is_closed or not self._with_intake:
+            raise SpoolClosed("the spool takes no entries")
+        if self._writer.has_failed:
+            raise SpoolFailed("the disk failed")
+        is_durable = durability is Durability.DURABLE
+        return await self._intake.append(entries, is_durable=is_durable, timeout_s=timeout_s)
 
     async def lanes(self) -> AsyncIterator[Lane]:
         """Every lane once, in the order they turn up; goes on until the spool is closed."""
@@ -198,48 +186,6 @@ class Spool:
             commits=self._committer.commits,
         )
 
-    def _submission(self, entries: Sequence[Entry], durability: Durability) -> Submission:
-        """Check everything that needs no disk."""
-        if self._is_closed or not self._with_intake:
-            raise SpoolClosed("the spool takes no entries")
-        if self._writer.has_failed:
-            raise SpoolFailed("the disk failed")
-        is_durable = durability is Durability.DURABLE
-        if not is_durable and self._committer.space.percent >= self.config.shed_percent:
-            raise self._full()
-        if not entries:
-            raise ValueError("no entries")
-        size = sum(self._checked_size(entry) for entry in entries)
-        if size > self.config.segment_bytes - HEADER_BYTES:
-            raise EntryTooLarge(size, self.config.segment_bytes - HEADER_BYTES)
-        now_ms = self._now_ms()
-        stamped = [Stamped(entry, now_ms) for entry in entries]
-        return Submission(stamped, size, self._loop.create_future(), is_durable=is_durable)
-
-    def _checked_size(self, entry: Entry) -> int:
-        if len(entry.body) > self.config.entry_bytes:
-            raise EntryTooLarge(len(entry.body), self.config.entry_bytes)
-        if len(entry.lane) > LANE_BYTES:
-            raise EntryTooLarge(len(entry.lane), LANE_BYTES)
-        lanes = self._reader.lanes
-        if entry.lane not in lanes and len(lanes) >= self.config.lanes:
-            raise TooManyLanes(self.config.lanes)
-        return frame_bytes(entry)
-
-    def _full(self, *, in_memory: bool = False) -> SpoolFull:
-        percent = self._committer.space.percent
-        return SpoolFull(self.config.retry_after_s, percent=percent, in_memory=in_memory)
-
-    def _expire(self, submission: Submission, timeout_s: float) -> None:
-        if submission.answer.done():
-            return
-        if not self._committer.withdraw(submission):
-            submission.answer.set_exception(AppendTimedOut(timeout_s, may_be_stored=True))
-        elif self._committer.is_full:
-            submission.answer.set_exception(self._full())
-        else:
-            submission.answer.set_exception(AppendTimedOut(timeout_s, may_be_stored=False))
-
     def _post(self, turn: Turn) -> None:
         """Hand a turn to the event loop. Called on the writer thread."""
         try:
@@ -250,14 +196,7 @@ class Spool:
     def _take_in(self, turn: Turn) -> None:
         for placed in turn.placed:
             self._reader.place(placed)
-        for answer in turn.answers:
-            future = answer.submission.answer
-            if future.done():
-                continue
-            if answer.error is None:
-                future.set_result(answer.first_seq)
-            else:
-                future.set_exception(answer.error)
+        self._intake.hand_out(turn.answers)
         self._feeder.wake()
         self._tell_commit(turn)
         self._tell_state()
@@ -298,6 +237,7 @@ class Spool:
             # The lock stays: a write may still be under way.
             _log.error("spool not closed: the disk does not answer")
             return
+        self._intake.close()
         self._tell_state()
         self._ground.close()
 
