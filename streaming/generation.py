@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
 from aiokafka.structs import TopicPartition
 
 from streaming.codec import WireRecord
@@ -109,6 +110,8 @@ class Generation:
             self.over.set_result(self.cause or "the producer was closed")
         if not await finish_within(self._producer.stop(), flush_s):
             await cut_off(self._producer.client, self._sender_task)
+            # A task that `stop()` left behind waits for the batches, for ever.
+            self._producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
 
     def _batch(self, records: Sequence[WireRecord], timestamp_ms: int) -> Any:
         batch = self._producer.create_batch()
