@@ -51,11 +51,14 @@ def unpack(data: bytes) -> WireRecord:
     key, at = _cut(data, at, key_length)
     value, at = _cut(data, at, value_length)
     headers = []
-    for place in range(0, 2 * count, 2):
-        end = at + lengths[place]
-        name = data[at:end].decode()
-        text, at = _cut(data, end, lengths[place + 1])
-        headers.append((name, text))
+    try:
+        for place in range(0, 2 * count, 2):
+            end = at + lengths[place]
+            name = data[at:end].decode()
+            text, at = _cut(data, end, lengths[place + 1])
+            headers.append((name, text))
+    except UnicodeDecodeError:
+        raise UnreadableRecord("a header's name is not text") from None
     if at != len(data):
         raise UnreadableRecord(f"{len(data)} bytes, not {at}")
     return WireRecord(key, value, tuple(headers))
