@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 import pricing
+from pricing.api.admin_routes import add_admin
+from pricing.api.detailed_health import add_detailed_health
 from pricing.api.dlq_health import add_dlq_health
 from pricing.api.events import add_events
 from pricing.api.health import add_health
@@ -19,6 +21,7 @@ from pricing.api.parts import ApiConfig, ApiParts
 from pricing.api.prices import add_prices
 from pricing.api.problems import KINDS, Problem, on_http_exception, on_problem
 from pricing.api.reference_page import POLICY, reference_page
+from pricing.api.system import add_system
 from pricing.api.zones import add_zones
 from pricing.drain import Drain
 
@@ -39,6 +42,8 @@ _TAGS = [
     {"name": "prices", "description": "What a ride from a zone costs now."},
     {"name": "zones", "description": "The pieces of a city that have one price each."},
     {"name": "events", "description": "What happens in the city, on its way to Kafka."},
+    {"name": "system", "description": "How well the service is, and why."},
+    {"name": "operators", "description": "Steer and look back. Every act is kept in the audit."},
     {"name": "health", "description": "For load balancers and people. No key needed."},
 ]
 _EXPOSED = (
@@ -74,8 +79,11 @@ def create_app(parts: ApiParts) -> FastAPI:
     add_prices(app, parts)
     add_zones(app, parts)
     add_events(app, parts)
+    add_system(app, parts)
+    add_admin(app, parts)
     add_health(app, parts)
     add_dlq_health(app, parts)
+    add_detailed_health(app, parts)
     _add_pages(app, parts)
     # The one added last stands outermost.
     app.add_middleware(BodyLimit, max_body_bytes=parts.config.max_body_bytes)
@@ -83,7 +91,7 @@ def create_app(parts: ApiParts) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=parts.config.cors_origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("Authorization", "Idempotency-Key", "X-API-Key", "X-Request-ID"),
             expose_headers=_EXPOSED,
         )

@@ -219,14 +219,10 @@ def _key(zone_id: str) -> str:
 
 async def _fetch_by_script(client: Redis, keys: Sequence[str]) -> list[object]:
     try:
-        return cast(
-            list[object], await client.execute_command("EVALSHA_RO", _READ_SHA, len(keys), *keys)
-        )
+        return cast(list[object], await client.evalsha_ro(_READ_SHA, len(keys), *keys))
     except driver.NoScriptError:
         # A restarted or flushed server forgot the script; EVAL_RO also teaches it again.
-        return cast(
-            list[object], await client.execute_command("EVAL_RO", _READ_SCRIPT, len(keys), *keys)
-        )
+        return cast(list[object], await client.eval_ro(_READ_SCRIPT, len(keys), *keys))
 
 
 def _lacks_read_scripts(refusal: driver.ResponseError) -> bool:

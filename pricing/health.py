@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import structlog
 
-from fallback.breaker import BreakerRegistry, CircuitBreaker, State
+from fallback.breaker import BreakerRegistry, CircuitBreaker, State, Transition, Verdict
 from fallback.errors import RejectedLocally
 from pricing.errors import DependencyError, DependencySaturated, DependencyTimeout
 from pricing.ports import Publisher, Receipt
@@ -47,6 +47,8 @@ class ServiceHealth:
     successes: int
     last_state_change_ms: int | None
     """When `status` last changed, epoch ms. None: never."""
+    response_time_ms: float | None = None
+    """Of the last call. None: none was made."""
     last_success_ms: int | None = None
     """Epoch ms. None: never."""
 
@@ -61,6 +63,11 @@ class HealthSource(Protocol):
     """Tells the health of every dependency from memory."""
 
     def services(self) -> Mapping[str, ServiceHealth]: ...
+
+    @property
+    def breakers(self) -> Iterable[CircuitBreaker]:
+        """The circuit breakers that it asks."""
+        ...
 
     @property
     def version(self) -> int:
@@ -88,6 +95,8 @@ class PassiveHealth:
         self._forget_after_ms = forget_after_ms
         self._breakers = breakers or BreakerRegistry()
         self._watched = tuple(self._breakers)
+        for breaker in self._watched:
+            breaker.watch(self)
         self._version = 0
         self._calls = {name: _Calls(deque(maxlen=window)) for name in dependencies}
 
@@ -97,6 +106,20 @@ class PassiveHealth:
         for breaker in self._watched:
             version += breaker.generation
         return version
+
+    @property
+    def breakers(self) -> Iterable[CircuitBreaker]:
+        return self._watched
+
+    def on_call(self, name: str, verdict: Verdict, duration_s: float) -> None:
+        """Note how long a call took, as an observer of breakers."""
+        calls = self._calls.get(name)
+        if calls is not None and verdict is not Verdict.NEUTRAL:
+            calls.response_time_ms = round(duration_s * 1000, 2)
+
+    def on_rejected(self, name: str) -> None: ...
+
+    def on_state_change(self, name: str, transition: Transition) -> None: ...
 
     def succeeded(self, dependency: str) -> None:
         self._version += self._calls[dependency].add(True, self._now_ms())
@@ -133,6 +156,7 @@ class _Calls:
     status: Status = "unknown"
     changed_ms: int | None = None
     success_ms: int | None = None
+    response_time_ms: float | None = None
 
     def add(self, is_good: bool, now_ms: int) -> bool:
         """Count a call; returns whether the status changed."""
@@ -160,6 +184,7 @@ class _Calls:
             failures=self.failures,
             successes=len(self.results) - self.failures,
             last_state_change_ms=self.changed_ms,
+            response_time_ms=self.response_time_ms,
             last_success_ms=self.success_ms,
         )
 

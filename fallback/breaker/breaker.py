@@ -86,6 +86,14 @@ class CircuitBreaker:
         """Grows with every change of state."""
         return self._machine.generation
 
+    def watch(self, observer: BreakerObserver) -> None:
+        """Tell one more observer from now on."""
+        self._observers += (observer,)
+
+    def unchanged_for_s(self) -> float:
+        """How long it has been in its state."""
+        return self._now_s() - self.snapshot().last_change_s
+
     def snapshot(self) -> Snapshot:
         """Counts and totals for health, metrics and the mode."""
         return self._machine.snapshot(self._now_s())

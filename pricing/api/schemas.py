@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from fallback.breaker import State
 from pricing.answers import FallbackReason
 from pricing.health import Status
 from pricing.model import Freshness, Source
@@ -212,7 +213,7 @@ class TakenEvents(_Output):
 
 class ServiceOut(_Output):
     status: Status
-    state: Literal["CLOSED", "OPEN", "HALF_OPEN"] = Field(description="Of the circuit breaker.")
+    state: State = Field(description="Of the circuit breaker.")
     failures: int = Field(description="Among the last calls, as `successes`.")
     successes: int
     failureRate: float = Field(ge=0, le=1)  # noqa: N815 # the contract's name
