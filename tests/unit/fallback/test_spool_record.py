@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import struct
+from zlib import crc32
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fallback.spool.record import (
+    OVERHEAD,
+    Entry,
+    Found,
+    Incomplete,
+    Record,
+    decode,
+    encode,
+    frame_bytes,
+)
+
+MARKER = 0x9F3C21AA
+RECORD = Record(7, b"lane", b"a body", 1_700_000_000_000)
+
+
+@given(
+    st.builds(
+        Record,
+        st.integers(1, 2**64 - 1),
+        st.binary(max_size=255),
+        st.binary(max_size=300),
+        st.integers(0, 2**64 - 1),
+    )
+)
+def test_record_survives_its_frame(record):
+    frame = encode(record, MARKER)
+    assert len(frame) == frame_bytes(Entry(record.lane, record.body))
+    assert decode(frame, 0, MARKER) == Found(record, len(frame))
+    assert decode(b"abc" + frame + b"def", 3, MARKER) == Found(record, len(frame))
+
+
+def test_decode_of_any_flipped_bit_finds_no_record():
+    frame = encode(RECORD, MARKER)
+    for bit in range(len(frame) * 8):
+        damaged = bytearray(frame)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert not isinstance(decode(bytes(damaged), 0, MARKER), Found)
+
+
+def test_decode_of_any_cut_asks_for_more():
+    frame = encode(RECORD, MARKER)
+    for size in range(len(frame)):
+        wanted = decode(frame[:size], 0, MARKER)
+        assert wanted == Incomplete(OVERHEAD if size < OVERHEAD else len(frame))
+
+
+def test_decode_with_another_marker_finds_nothing():
+    assert decode(encode(RECORD, MARKER), 0, MARKER ^ 1) is None
+
+
+def test_decode_of_foreign_frame_under_own_marker_finds_nothing():
+    """The checksum starts from the marker: pasting it over is not enough."""
+    frame = encode(RECORD, MARKER ^ 1)
+    assert decode(struct.pack("<I", MARKER) + frame[4:], 0, MARKER) is None
+
+
+def test_decode_of_unknown_version_finds_nothing():
+    frame = bytearray(encode(RECORD, MARKER))
+    frame[20] = 2
+    frame[4:8] = struct.pack("<I", crc32(frame[8:], MARKER))
+    assert decode(bytes(frame), 0, MARKER) is None
+
+
+def test_decode_of_zeros_finds_nothing():
+    assert decode(bytes(100), 0, MARKER) is None
