@@ -156,11 +156,14 @@ class DeadLetterBox:
 
     def ask_retry(self, identity: str) -> bool:
         """Mark a letter to be put back. False: there is none."""
+        path = self._path(identity)
+        if not path.exists():
+            return False
         target = self._directory / _RETRY
         target.mkdir(mode=0o750, exist_ok=True)
         try:
-            self._path(identity).rename(target / f"{_checked(identity)}{_SUFFIX}")
-        except FileNotFoundError:
+            path.rename(target / path.name)
+        except FileNotFoundError:  # another process was quicker
             return False
         _sync_directory(target)
         _sync_directory(self._directory)
