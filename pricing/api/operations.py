@@ -22,6 +22,7 @@ from starlette.routing import request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pricing.api.access import Endpoint, guarded
+from pricing.api.operator_schemas import ForceOpen, SetLevel
 from pricing.api.problems import (
     BODY_TOO_LARGE,
     FORBIDDEN,
@@ -52,6 +53,8 @@ _NAMED_MODELS: tuple[type[BaseModel], ...] = (
     PriceBatch,
     RideRequest,
     DriverStatus,
+    SetLevel,
+    ForceOpen,
 )
 
 
@@ -167,12 +170,18 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
     )
 
 
-def add_page(app: FastAPI, path: str, endpoint: Endpoint) -> None:
-    """Serve something for people or machines that is no part of the documented API."""
+def add_page(app: FastAPI, path: str, endpoint: Endpoint, *, role: Role | None = None) -> None:
+    """Serve something for people or machines that is no part of the documented API.
+
+    `role`: who may; None: everybody.
+    """
+    if role is not None:
+        endpoint = guarded(endpoint, role)
     app.router.add_api_route(
         path,
         endpoint,
         methods=["GET"],
+        openapi_extra=None if role is None else {"x-role": role.value},
         include_in_schema=False,
         response_model=None,
         route_class_override=_DirectRoute,

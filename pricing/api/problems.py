@@ -42,7 +42,10 @@ FORBIDDEN = Kind("forbidden", 403, "The key's role does not allow this")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this address")
 UNKNOWN_ZONE = Kind("unknown-zone", 404, "No zone has this id")
 OUTSIDE_ZONES = Kind("outside-zones", 404, "No zone is at this place")
+UNKNOWN_BREAKER = Kind("unknown-breaker", 404, "No circuit breaker has this name")
+UNKNOWN_LETTER = Kind("unknown-dead-letter", 404, "No dead letter has this id")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The address does not take this method")
+FORCE_NEEDED = Kind("force-needed", 409, "The level is better than what the inputs say")
 KEY_REUSED = Kind("idempotency-key-reused", 409, "The Idempotency-Key came with another body")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body must be sent as JSON")
@@ -50,6 +53,7 @@ INVALID_INPUT = Kind("invalid-input", 422, "The request has wrong or missing val
 INTERNAL = Kind("internal-error", 500, "Something is wrong on our side")
 EVENTS_NOT_TAKEN = Kind("events-not-taken", 503, "Events cannot be taken at the moment")
 BUSY = Kind("busy", 503, "Too many such requests are under way")
+READ_ONLY = Kind("read-only", 503, "The system is in read-only mode")
 NOT_READY = Kind("not-ready", 503, "This process is not ready")
 SHUTTING_DOWN = Kind("shutting-down", 503, "This process is ending")
 
@@ -61,7 +65,10 @@ KINDS = (
     NOT_FOUND,
     UNKNOWN_ZONE,
     OUTSIDE_ZONES,
+    UNKNOWN_BREAKER,
+    UNKNOWN_LETTER,
     METHOD_NOT_ALLOWED,
+    FORCE_NEEDED,
     KEY_REUSED,
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
@@ -69,6 +76,7 @@ KINDS = (
     INTERNAL,
     EVENTS_NOT_TAKEN,
     BUSY,
+    READ_ONLY,
     NOT_READY,
     SHUTTING_DOWN,
 )

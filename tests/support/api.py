@@ -12,6 +12,7 @@ import httpx2
 from fallback.breaker import PROFILES
 from fallback.mode import Level
 from pricing.app import ApiConfig, ApiParts, create_app
+from pricing.audit import Audit
 from pricing.health import DEPENDENCIES, PassiveHealth
 from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
@@ -23,6 +24,7 @@ from pricing.rungs import new_breakers, store_rungs
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
 from tests.support.publisher import MemoryPublisher
+from tests.support.system_mode import Shown, system_mode
 from tests.support.zone_states import TICK_MS
 
 NOW_MS = TICK_MS + 2_140
@@ -130,6 +132,16 @@ class World(LadderWorld):
         super().__init__(**options)
         self.mode = "normal"
         self.publisher = publisher or MemoryPublisher()
+        self.shown = Shown()
+        self.system = system_mode(
+            breakers=self.breakers,
+            health=self.health,
+            publisher=self.publisher,
+            now_ms=self.clock,
+            read=self.policy,
+            shown=self.shown,
+        )
+        self.audit = Audit("api-1", self.publisher, now_ms=self.clock)
         self.parts = ApiParts(
             catalogue=self.catalogue,
             locator=ZoneLocator(self.catalogue),
@@ -139,6 +151,8 @@ class World(LadderWorld):
             policy=lambda: ModePolicy(level=_LEVELS[self.mode], read=self.policy),
             health=self.health,
             metrics=self.metrics,
+            system=self.system,
+            audit=self.audit,
             config=config or ApiConfig(),
         )
         self.app = create_app(self.parts)

@@ -1,0 +1,242 @@
+"""What operators may do: steer the mode, turn breakers, put dead letters back, look back.
+
+Everything here works with every dependency dead, and every action goes to the audit.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fallback.breaker import CircuitBreaker, State
+from fallback.mode import BoundsKind, Level
+from fallback.override import DEFAULT_S, ForceNeeded, OverrideRefused, OverrideRequest
+from pricing.api.access import principal_of
+from pricing.api.operations import json_response
+from pricing.api.operator_schemas import (
+    FORCE_OPEN,
+    SET_LEVEL,
+    PageQuery,
+    ReportQuery,
+    SetLevel,
+    SetLevelQuery,
+)
+from pricing.api.parts import ApiParts
+from pricing.api.problems import (
+    FORCE_NEEDED,
+    UNKNOWN_BREAKER,
+    FieldError,
+    Problem,
+    invalid_input,
+)
+from pricing.api.reading import json_text, parse, parse_query
+from pricing.api.system import system_of
+from pricing.errors import DependencyError
+from pricing.mode.report import reliability
+from pricing.operations_store import LAST, Page, Place
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Admin:
+    """The operators' endpoints."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+
+    async def set_level(self, request: Request) -> Response:
+        wish = await _wish(request)
+        system = system_of(self._parts)
+        before = system.override_body()
+        try:
+            saved = await system.set_override(
+                OverrideRequest(
+                    kind=BoundsKind(wish.kind),
+                    level=Level.parse(wish.level),
+                    reason=wish.reason,
+                    actor=principal_of(request).actor,
+                    expires_in_s=wish.expires_in_s,
+                    force=wish.force,
+                )
+            )
+        except ForceNeeded as error:
+            raise Problem(FORCE_NEEDED, f"{error.message}; say `force` if you mean it.") from None
+        except OverrideRefused as error:
+            raise invalid_input([FieldError(f"/{error.field}", error.message)]) from None
+        after = system.override_body()
+        await self._audit(request, "mode.override.set", "mode", before, after, wish.reason)
+        return self._override_answer(after, is_durable=saved.is_durable)
+
+    async def end_override(self, request: Request) -> Response:
+        system = system_of(self._parts)
+        before = system.override_body()
+        await system.orchestrator.end_override()
+        if before is not None:
+            await self._audit(request, "mode.override.end", "mode", before, None, None)
+        return self._override_answer(None, is_durable=True)
+
+    def _override_answer(self, body: dict[str, Any] | None, *, is_durable: bool) -> Response:
+        level = system_of(self._parts).orchestrator.level
+        content = {
+            "data": body,
+            "mode": level.mode.value,
+            "level": level.word,
+            "durable": is_durable,
+        }
+        return json_response(content, headers=_NO_STORE)
+
+    async def breakers(self, _request: Request) -> Response:
+        found = [_breaker(one) for one in system_of(self._parts).breakers]
+        return json_response({"data": found}, headers=_NO_STORE)
+
+    async def reset_breaker(self, request: Request) -> Response:
+        breaker = self._breaker(request)
+        before = breaker.state.value
+        breaker.reset()
+        await self._audit(request, "breaker.reset", breaker.name, before, breaker.state.value, None)
+        return json_response({"data": _breaker(breaker)}, headers=_NO_STORE)
+
+    async def force_open(self, request: Request) -> Response:
+        breaker = self._breaker(request)
+        wish = parse(FORCE_OPEN, await json_text(request))
+        before = breaker.state.value
+        breaker.force(State.FORCED_OPEN, for_s=wish.expires_in_s)
+        await self._audit(
+            request, "breaker.force_open", breaker.name, before, wish.model_dump(), wish.reason
+        )
+        return json_response({"data": _breaker(breaker)}, headers=_NO_STORE)
+
+    async def reset_all(self, request: Request) -> Response:
+        breakers = system_of(self._parts).breakers
+        before = {one.name: one.state.value for one in breakers}
+        breakers.reset_all()
+        await self._audit(request, "breaker.reset_all", "breakers", before, None, None)
+        return json_response({"data": [_breaker(one) for one in breakers]}, headers=_NO_STORE)
+
+    def _breaker(self, request: Request) -> CircuitBreaker:
+        breaker = system_of(self._parts).breakers.get(request.path_params["service"])
+        if breaker is None:
+            names = ", ".join(one.name for one in system_of(self._parts).breakers)
+            raise Problem(UNKNOWN_BREAKER, f"There are {names}.")
+        return breaker
+
+    async def history(self, request: Request) -> Response:
+        operations = self._parts.operations
+        journal = system_of(self._parts).journal.entries
+        return await _listing(
+            request, None if operations is None else operations.mode_events, journal
+        )
+
+    async def audit(self, request: Request) -> Response:
+        operations, audit = self._parts.operations, self._parts.audit
+        recent: Iterable[dict[str, Any]] = () if audit is None else audit.recent
+        return await _listing(request, None if operations is None else operations.audit, recent)
+
+    async def report(self, request: Request) -> Response:
+        asked = parse_query(ReportQuery, request)
+        system = system_of(self._parts)
+        body = reliability(
+            system, self._parts.metrics.pulse, window_s=asked.window, now_ms=self._parts.now_ms()
+        )
+        return json_response({"data": body}, headers=_NO_STORE)
+
+    async def _audit(
+        self,
+        request: Request,
+        action: str,
+        target: str,
+        before: Any,
+        after: Any,
+        reason: str | None,
+    ) -> None:
+        if self._parts.audit is not None:
+            await self._parts.audit.record(
+                principal_of(request),
+                action,
+                target,
+                before=before,
+                after=after,
+                reason=reason,
+                request_id=request.state.request_id,
+            )
+
+
+async def _wish(request: Request) -> SetLevel:
+    """The level that is asked for, by body or by query string. Raises `Problem`."""
+    query = parse_query(SetLevelQuery, request)
+    if query.level is None:
+        return parse(SET_LEVEL, await json_text(request))
+    if await request.body():
+        raise invalid_input([FieldError("/level", "is asked for twice: by query and by body")])
+    if query.reason is None:
+        raise invalid_input([FieldError("/reason", "is needed")])
+    return SetLevel(
+        kind="floor",
+        level=query.level,
+        reason=query.reason,
+        expires_in_s=query.expires_in or DEFAULT_S,
+    )
+
+
+def _breaker(breaker: CircuitBreaker) -> dict[str, Any]:
+    known = breaker.snapshot()
+    return {
+        "service": breaker.name,
+        "state": known.state.value,
+        "calls": known.counts.calls,
+        "failures": known.counts.failures,
+        "failure_rate": round(known.counts.failure_rate, 4),
+        "successes_total": known.successes_total,
+        "failures_total": known.failures_total,
+        "rejected_total": known.rejected_total,
+        "retry_after_s": None if known.retry_after_s is None else round(known.retry_after_s, 3),
+    }
+
+
+_Read = Callable[[int, Place], Awaitable[Page]]
+
+
+async def _listing(
+    request: Request, read: _Read | None, recent: Iterable[dict[str, Any]]
+) -> Response:
+    """A page out of the database; while it is dead, what this instance remembers."""
+    asked = parse_query(PageQuery, request)
+    before = LAST if asked.cursor is None else _place(asked.cursor)
+    page: Page | None = None
+    if read is not None:
+        try:
+            page = await read(asked.limit, before)
+        except DependencyError:
+            page = None
+    if page is None:
+        rows = _first(recent, asked.limit)
+        content = {"data": rows, "next": None, "source": "memory"}
+    else:
+        following = None if page.following is None else _cursor(page.following)
+        content = {"data": page.rows, "next": following, "source": "database"}
+    return json_response(content, headers=_NO_STORE)
+
+
+def _first(entries: Iterable[dict[str, Any]], limit: int) -> Sequence[dict[str, Any]]:
+    return [entry for _, entry in zip(range(limit), entries, strict=False)]
+
+
+def _cursor(place: Place) -> str:
+    return base64.urlsafe_b64encode(f"{place[0].isoformat()} {place[1]}".encode()).decode()
+
+
+def _place(cursor: str) -> Place:
+    try:
+        text, _, event_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+        return moment, UUID(event_id)
+    except (ValueError, binascii.Error, OverflowError):
+        fault = FieldError("/cursor", "is not one that a page gave as `next`")
+        raise invalid_input([fault]) from None

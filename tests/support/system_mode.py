@@ -1,0 +1,85 @@
+"""A system mode whose inputs a test sets; nothing of it runs by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from fallback.breaker import BreakerRegistry
+from fallback.mode import Level, Reading
+from fallback.orchestrator import Orchestrator
+from fallback.pump import PumpState
+from pricing.health import HealthSource
+from pricing.mode.inputs import mode_config
+from pricing.mode.journal import ModeJournal
+from pricing.mode.metrics import ModeMetrics
+from pricing.mode.policy import policies
+from pricing.mode.ramps import Ramps
+from pricing.mode.signals import SpoolFacts
+from pricing.mode.system import CurrentPolicy, SystemMode
+from pricing.ports import Publisher
+from pricing.read_policy import ReadPolicy
+from tests.support.fake_clock import FakeClocks
+
+CONFIG = mode_config(tick_s=5, up_dwell_s=3, down_dwell_s=60)
+SPOOL = SpoolFacts(pump=PumpState.HEALTHY, percent=0.0, records=0, bytes=0, oldest_age_s=0.0)
+
+
+@dataclass
+class Shown:
+    """What the inputs show, and the clocks of the mode."""
+
+    clocks: FakeClocks = field(default_factory=FakeClocks)
+    readings: dict[str, Reading] = field(default_factory=dict)
+
+    def read(self, name: str) -> Reading:
+        scaled = next(spec for spec in CONFIG.inputs if spec.name == name).scale is not None
+        return self.readings.get(name) or Reading(value=0.0 if scaled else "well")
+
+    def show(self, name: str, level: Level) -> None:
+        """Let an input that brings its levels show one, as a hard fact."""
+        self.readings[name] = Reading(
+            value=f"{name} is {level.word}", entered=level, kept=level, is_hard=True
+        )
+
+
+def system_mode(
+    *,
+    breakers: BreakerRegistry,
+    health: HealthSource,
+    publisher: Publisher,
+    now_ms: Callable[[], int],
+    read: ReadPolicy | None = None,
+    shown: Shown | None = None,
+    directory: Path | None = None,
+) -> SystemMode:
+    """A mode that moves when the test calls `orchestrator.step`."""
+    shown = shown or Shown()
+    policy = CurrentPolicy(policies(read or ReadPolicy(), 50_000))
+    journal = ModeJournal("api-1", publisher, now_ms=now_ms)
+    metrics = ModeMetrics(CollectorRegistry())
+    signals = {spec.name: lambda _now_s, name=spec.name: shown.read(name) for spec in CONFIG.inputs}
+    orchestrator = Orchestrator(
+        CONFIG,
+        signals,
+        directory=directory,
+        observers=(policy, journal, metrics),
+        now_s=shown.clocks.now_s,
+        wall_s=shown.clocks.wall_s,
+        boot_id="boot",
+    )
+    return SystemMode(
+        orchestrator=orchestrator,
+        policy=policy,
+        journal=journal,
+        fleet=None,
+        ramps=Ramps(("redis", "database")),
+        metrics=metrics,
+        breakers=breakers,
+        health=health,
+        spool=lambda: SPOOL,
+        now_ms=now_ms,
+    )
