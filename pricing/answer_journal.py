@@ -81,7 +81,6 @@ def _load(path: Path) -> tuple[sqlite3.Connection, list[Remembered]]:
     connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
         connection.execute(_SCHEMA)
         with closing(connection.execute(_LOAD)) as rows:
             return connection, [Remembered(*row) for row in rows]
@@ -98,15 +97,19 @@ class _Journal:
         self._thread = thread
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Statement] = []
+        self._must_sync = False
+        """Something that waits has to survive a power cut."""
         self._written: asyncio.Future[None] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self, remembered: Remembered) -> None:
+        self._must_sync = True
         self._add(_KEEP, _row(remembered))
         await asyncio.shield(self._written)
 
-    def finish(self, remembered: Remembered) -> None:
+    async def finish(self, remembered: Remembered) -> None:
         self._add(_KEEP, _row(remembered))
+        await asyncio.shield(self._written)
 
     def forget(self, key: str) -> None:
         self._add(_FORGET, (key,))
@@ -126,17 +129,19 @@ class _Journal:
     async def _write_all(self) -> None:
         while self._waiting:
             statements, self._waiting = self._waiting, []
+            must_sync, self._must_sync = self._must_sync, False
             written, self._written = self._written, self._loop.create_future()
             try:
-                await self._loop.run_in_executor(self._thread, self._commit, statements)
+                await self._loop.run_in_executor(self._thread, self._commit, statements, must_sync)
             except sqlite3.Error as error:
                 _log.error("answers by key not kept", answers=len(statements), error=str(error))
             finally:
                 written.set_result(None)
         self._task = None
 
-    def _commit(self, statements: Sequence[Statement]) -> None:
+    def _commit(self, statements: Sequence[Statement], must_sync: bool) -> None:
         """One transaction. Runs on the thread."""
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if must_sync else 'NORMAL'}")
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             for sql, values in statements:

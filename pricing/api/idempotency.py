@@ -74,8 +74,11 @@ class AnswerJournal(Protocol):
         """Keep that work begins; durable on return."""
         ...
 
-    def finish(self, remembered: Remembered) -> None:
-        """Keep an answer, soon. If it gets lost, the work is done again, with the same ids."""
+    async def finish(self, remembered: Remembered) -> None:
+        """Keep an answer; a killed process does not lose it on return, a power cut may.
+
+        If it gets lost, the work is done again, with the same ids.
+        """
         ...
 
     def forget(self, key: str) -> None: ...
@@ -145,7 +148,7 @@ class RecentAnswers:
         done = Remembered(key, fingerprint, known.first_ms, answer)
         self._remember(done)
         if self._journal is not None:
-            self._journal.finish(done)
+            await self._journal.finish(done)
         return answer
 
     def _remember(self, remembered: Remembered) -> None:

@@ -42,12 +42,16 @@ def path(tmp_path) -> Path:
     return tmp_path / "answers" / "0.db"
 
 
+async def nothing(_remembered: object) -> None:
+    """Write nothing."""
+
+
 @asynccontextmanager
 async def killed_after(path: Path, clock: Clock) -> AsyncIterator[RecentAnswers]:
     """Answers whose process dies before it writes anything but what it waited for."""
     async with durable_answers(path, now_s=clock) as answers:
         journal = answers._journal
-        journal.finish = lambda _remembered: None
+        journal.finish = nothing
         yield answers
 
 

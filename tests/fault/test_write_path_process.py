@@ -1,0 +1,322 @@
+"""The write path in processes of its own, which are stopped and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import httpx2
+import pytest
+
+from pricing.embedded import free_ports
+from streaming.codec import decode
+from streaming.config import KafkaConfig
+from streaming.topics import ensure_topics, full_name
+from tests.support.oracle import Oracle
+from tests.support.processes import Running, environment, run_once, running
+from tests.support.pumped import ids_of, pumped, read_topic
+from tests.support.servers import kafka_config_for
+from tests.support.waiting import until
+
+KILLS = int(os.environ.get("PUMP_KILLS", "5"))
+RIDES = "/api/v1/events/ride-requests"
+
+
+class Service:
+    """An API process and a client of it."""
+
+    def __init__(self, config: KafkaConfig, directory: Path) -> None:
+        self.port, redis, database = free_ports(3)
+        self.directory = directory
+        self.settings = environment(
+            database_url=f"postgresql://nobody@127.0.0.1:{database}/none",
+            redis_url=f"redis://127.0.0.1:{redis}/0",
+            kafka=config,
+            state_dir=directory / "state",
+            EQUILIBRIUM_HTTP_PORT=str(self.port),
+            EQUILIBRIUM_SPOOL_QUOTA_BYTES="67108864",
+            EQUILIBRIUM_SPOOL_FREE_FLOOR_BYTES="0",
+        )
+
+    @asynccontextmanager
+    async def up(self) -> AsyncIterator[tuple[Running, httpx2.AsyncClient]]:
+        address = f"http://127.0.0.1:{self.port}"
+        async with (
+            running("api", settings=self.settings, directory=self.directory) as process,
+            httpx2.AsyncClient(base_url=address, timeout=10) as client,
+        ):
+            await self._until_live(client)
+            yield process, client
+
+    async def _until_live(self, client: httpx2.AsyncClient) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await client.get("/health/live")
+                except httpx2.TransportError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        return await run_once(*arguments, settings=self.settings, directory=self.directory)
+
+
+async def post(client: httpx2.AsyncClient, count: int = 1, **headers: str) -> list[tuple[str, str]]:
+    """Ids and statuses of new ride requests."""
+    body = [{"zone_id": "161"} for _ in range(count)]
+    response = await client.post(RIDES, json=body, headers=headers)
+    assert response.status_code == 202, response.text
+    return [(one["id"], one["status"]) for one in response.json()["data"]]
+
+
+@pytest.fixture
+async def direct(kafka, kafka_proxy, topic_prefix) -> KafkaConfig:
+    config = kafka_config_for(kafka, topic_prefix)
+    await ensure_topics(config, timeout_s=20)
+    return config
+
+
+@pytest.fixture
+def service(proxied_kafka_config, own_directory) -> Service:
+    return Service(proxied_kafka_config, own_directory)
+
+
+async def log_of(direct: KafkaConfig) -> list[str]:
+    return ids_of(await read_topic(direct, full_name(direct, "ride-requests")))
+
+
+async def until_logged(direct: KafkaConfig, wanted: set[str], within_s: float = 20) -> list[str]:
+    async with asyncio.timeout(within_s):
+        while not wanted <= set(log := await log_of(direct)):
+            await asyncio.sleep(0.1)
+    return log
+
+
+async def test_events_taken_with_kafka_dead_survive_a_kill_and_arrive_in_order(
+    service, direct, kafka_proxy
+):
+    await kafka_proxy.refuse()
+    taken = []
+    for _ in range(2):
+        async with service.up() as (process, client):
+            for _ in range(20):
+                taken += await post(client, 5)
+            await process.kill()
+    assert {status for _, status in taken} == {"buffered"}
+    async with service.up() as (process, client):
+        await kafka_proxy.heal()
+        log = await until_logged(direct, {identity for identity, _ in taken})
+        assert await post(client) != []
+        assert await process.stop() == 0
+    assert list(dict.fromkeys(log))[: len(taken)] == [identity for identity, _ in taken]
+
+
+async def test_healthy_service_says_sent(service, direct):
+    async with service.up() as (process, client):
+        await post(client)
+        await asyncio.sleep(0.5)
+        statuses = [(await post(client))[0][1] for _ in range(20)]
+        assert statuses.count("sent") >= 18
+        metrics = (await client.get("/metrics")).text
+        assert 'pump_state{state="healthy"} 1.0' in metrics
+        assert await process.stop() == 0
+
+
+@pytest.mark.parametrize("way", ["refused", "black hole"])
+async def test_end_comes_within_ten_seconds_with_kafka_away(service, direct, kafka_proxy, way):
+    async with service.up() as (process, client):
+        await post(client)
+        if way == "refused":
+            await kafka_proxy.refuse()
+        else:
+            kafka_proxy.hold()
+        await post(client, 100)
+        began_s = time.monotonic()
+        assert await process.stop() == 0
+        assert time.monotonic() - began_s < 8
+        await kafka_proxy.heal()
+
+
+async def test_key_gets_the_same_ids_after_a_kill_and_makes_no_second_event(
+    service, direct, kafka_proxy
+):
+    key = {"Idempotency-Key": "abc"}
+    async with service.up() as (process, client):
+        first = await post(client, 3, **key)
+        await process.kill()
+    async with service.up() as (process, client):
+        again = await post(client, 3, **key)
+        other = await client.post(RIDES, json={"zone_id": "162"}, headers=key)
+        assert await process.stop() == 0
+    assert [identity for identity, _ in first] == [identity for identity, _ in again]
+    assert other.status_code == 409
+    log = await until_logged(direct, {identity for identity, _ in first})
+    # The kill may make the pump repeat its last batch, under the same ids.
+    assert set(log) == {identity for identity, _ in first}
+
+
+async def test_full_spool_refuses_with_a_time_and_takes_again_by_itself(
+    service, direct, kafka_proxy
+):
+    await kafka_proxy.refuse()
+    large = [{"zone_id": "161", "rider_id": "r" * 64, "product": "p" * 64} for _ in range(500)]
+    async with service.up() as (process, client):
+        response = await client.post(RIDES, json=large)
+        while response.status_code == 202:
+            response = await client.post(RIDES, json=large)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        price = await client.get("/api/v1/zones/161/price")
+        assert price.status_code == 200
+        await kafka_proxy.heal()
+        async with asyncio.timeout(40):
+            while (await client.post(RIDES, json=large[:1])).status_code != 202:
+                await asyncio.sleep(0.2)
+        assert await process.stop() == 0
+
+
+async def test_broken_disk_refuses_events_and_prices_go_on(service, own_directory):
+    (own_directory / "state").mkdir()
+    (own_directory / "state" / "spool").write_text("not a directory")
+    async with service.up() as (process, client):
+        response = await client.post(RIDES, json={"zone_id": "161"})
+        assert response.status_code == 503
+        assert (await client.get("/api/v1/zones/161/price")).status_code == 200
+        assert (await client.get("/health/dlq")).json()["status"] == "unknown"
+        assert await process.stop() == 0
+
+
+async def test_second_process_has_its_own_spool_and_adopts_the_first_ones(
+    service, direct, kafka_proxy
+):
+    await kafka_proxy.refuse()
+    other = Service(direct, service.directory)
+    async with service.up() as (first, client), other.up() as (second, other_client):
+        taken = await post(client, 50) + await post(other_client, 50)
+        await first.kill()
+        await second.kill()
+    spools = service.directory / "state" / "spool"
+    assert sorted(path.name for path in spools.iterdir()) == ["0", "1"]
+    await kafka_proxy.heal()
+    async with service.up() as (process, _client):
+        await until_logged(direct, {identity for identity, _ in taken})
+        await until(lambda: [path.name for path in spools.iterdir()] == ["0"], "adopted", 20)
+        assert await process.stop() == 0
+
+
+async def test_commands_see_send_and_mend_what_a_dead_process_left(service, direct, kafka_proxy):
+    await kafka_proxy.refuse()
+    async with service.up() as (process, client):
+        taken = await post(client, 30)
+        code, text = await service.command("spool", "ls", "--json")
+        assert (code, json.loads(text)["data"][0]["held"]) == (0, True)
+        await process.kill()
+    code, text = await service.command("spool", "ls", "--json")
+    (spool,) = json.loads(text)["data"]
+    assert (code, spool["held"], spool["pending"], spool["damaged"]) == (0, False, 30, 0)
+    code, text = await service.command("spool", "export", "--json")
+    exported = [json.loads(line) for line in text.splitlines()]
+    assert [one["headers"]["ce_id"] for one in exported] == [identity for identity, _ in taken]
+    assert (await service.command("spool", "check"))[0] == 0
+    await kafka_proxy.heal()
+    code, text = await service.command("spool", "replay", "--json")
+    assert (code, '"sent": 30' in text) == (0, True)
+    assert await log_of(direct) == [identity for identity, _ in taken]
+    code, text = await service.command("spool", "repair", "--json")
+    assert (code, json.loads(text)["data"][0]["pending"]) == (0, 0)
+
+
+@pytest.mark.timeout(60 + 10 * KILLS)
+async def test_kill_in_mid_replay_costs_nothing_but_a_batch_of_each_partition(direct, tmp_path):
+    oracle, random = Oracle(), Random(1)
+    (dead,) = free_ports(1)
+    away = KafkaConfig(bootstrap_servers=f"127.0.0.1:{dead}", topic_prefix=direct.topic_prefix)
+    async with pumped(away, tmp_path, wait_s=0) as path:
+        for _ in range(60):
+            await oracle.publish(path.publisher, 500)
+    kills = 0
+    while not await drained_before(tmp_path, direct, random.uniform(0.02, 0.25), kills < KILLS):
+        kills += 1
+    records = await read_topic(direct, full_name(direct, "ride-requests"))
+    verdict = oracle.judge(records)
+    sys.stdout.write(f"\n{kills} kills, {verdict.events} events, {verdict.duplicates} duplicates\n")
+    assert kills >= min(KILLS, 3)
+    assert verdict.duplicates <= kills * 6 * 100 * 3
+
+
+async def drained_before(
+    directory: Path, config: KafkaConfig, after_s: float, may_kill: bool
+) -> bool:
+    """Replay until killed, so long after the first acknowledgement; True: it came to its end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.support.pump_process", str(directory)),
+        *(config.bootstrap_servers, config.topic_prefix),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    sent = 0
+    async for line in process.stdout:
+        word = line.decode().split()
+        if word == ["drained"]:
+            await process.wait()
+            return True
+        if word[:1] == ["sent"] and may_kill and int(word[1]) > sent:
+            await asyncio.sleep(after_s)
+            process.kill()
+            break
+    await process.wait()
+    return False
+
+
+async def test_dead_letter_is_put_back_by_the_command_and_delivered_with_its_id(
+    service, direct, kafka_proxy
+):
+    async with pumped(direct, service.directory / "other", wait_s=0) as path:
+        oracle = Oracle()
+        await path.publisher.publish("ride-requests", [])
+        await oracle.publish(path.publisher, 1)
+        await until(lambda: not path.spool.stats().records, "delivered")
+    (record,) = await read_topic(direct, full_name(direct, "ride-requests"))
+    identity = bury(service, record)
+    assert (await service.command("dlq", "show", identity))[0] == 0
+    code, text = await service.command("dlq", "ls", "--json")
+    assert (code, json.loads(text)["total"]) == (0, 1)
+    async with service.up() as (process, client):
+        await until_health(client, letters=1)
+        assert (await service.command("dlq", "retry", identity))[0] == 0
+        async with asyncio.timeout(10):
+            while len(log := await log_of(direct)) < 2:
+                await asyncio.sleep(0.1)
+        assert log == [decode(record).event.id] * 2
+        await until_health(client, letters=0)
+        assert (await service.command("dlq", "discard", identity))[0] == 1
+        assert await process.stop() == 0
+
+
+async def until_health(client: httpx2.AsyncClient, *, letters: int) -> None:
+    async with asyncio.timeout(10):
+        while (await client.get("/health/dlq")).json()["letters"] != letters:
+            await asyncio.sleep(0.1)
+
+
+def bury(service: Service, record) -> str:
+    from fallback.dead_letters import DeadLetterBox
+    from streaming.codec import WireRecord
+    from streaming.packing import pack
+
+    box = DeadLetterBox(service.directory / "state" / "dead-letters", now_ms=lambda: 1)
+    body = pack(WireRecord(record.key, record.value, record.headers))
+    lane = f"{record.topic}/{record.partition}"
+    letter = box.bury(
+        lane=lane, seq=1, body=body, error_class="10", reason="test", attempts=1, appended_ms=1
+    )
+    return letter.id
