@@ -112,6 +112,7 @@ def add_admin(app: FastAPI, parts: ApiParts) -> None:
             role=Role.OPERATOR,
             problems=kinds,
             parameters=[*parameters, *(query_parameters(query) if query else ())],
+            is_body_required=query is None,
             body=None
             if body is None
             else {"schema": reference(body), "example": _BODY_EXAMPLES[body]},

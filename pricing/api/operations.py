@@ -78,6 +78,7 @@ class Operation:
     parameters: Sequence[Mapping[str, Any]] = ()
     body: Mapping[str, Any] | None = None
     """The `requestBody`'s media type object: schema and examples."""
+    is_body_required: bool = True
     other: Responses | None = None
     """Response objects of further statuses."""
     is_documented: bool = True
@@ -140,7 +141,8 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
     if operation.parameters:
         extra["parameters"] = list(operation.parameters)
     if operation.body is not None:
-        extra["requestBody"] = {"required": True, "content": {"application/json": operation.body}}
+        content = {"application/json": operation.body}
+        extra["requestBody"] = {"required": operation.is_body_required, "content": content}
     problems = [*operation.problems, INTERNAL, SHUTTING_DOWN]
     if operation.role is not None:
         endpoint = guarded(endpoint, operation.role)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -169,9 +170,21 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if kind is None:
         kind = Kind("http-error", error.status_code, error.detail)
     headers = dict(error.headers or {})
-    if "GET" in headers.get("Allow", "").split(", "):
-        headers["Allow"] += ", HEAD"
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
     return respond(request, Problem(kind, f"{kind.title}.", headers=headers))
+
+
+def _methods(request: Request) -> set[str]:
+    """What the address takes. The framework tells only what its first route takes."""
+    scope = {"type": "http", "path": request.scope["path"], "root_path": ""}
+    found: set[str] = set()
+    for route in request.app.routes:
+        methods = getattr(route, "methods", None) or set()
+        for method in methods:
+            if route.matches({**scope, "method": method, "headers": []})[0] is Match.FULL:
+                found.add(method)
+    return found | ({"HEAD"} if "GET" in found else set())
 
 
 def _pointer(location: Sequence[int | str]) -> str:

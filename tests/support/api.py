@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
 
 from fallback.breaker import PROFILES
+from fallback.dead_letters import DeadLetterBox
 from fallback.mode import Level
 from pricing.app import ApiConfig, ApiParts, create_app
 from pricing.audit import Audit
@@ -117,6 +120,8 @@ class LadderWorld:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
+_LETTERS = TemporaryDirectory()
+"""An empty box for every world; gone with the process."""
 _LEVELS = {"normal": Level.NORMAL, "degraded": Level.MINOR, "emergency": Level.SEVERE}
 
 
@@ -153,6 +158,7 @@ class World(LadderWorld):
             metrics=self.metrics,
             system=self.system,
             audit=self.audit,
+            letters=DeadLetterBox(Path(_LETTERS.name), now_ms=self.clock),
             config=config or ApiConfig(),
         )
         self.app = create_app(self.parts)

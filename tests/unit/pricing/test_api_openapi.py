@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pricing.api import health as health_endpoints
-from pricing.api import prices, schemas, zones
+from pricing.api import operator_schemas, prices, schemas, zones
 from pricing.api.openapi import document
 from pricing.api.problems import KINDS
 from pricing.api.reference_page import reference_page
@@ -103,6 +103,8 @@ def test_examples_of_bodies_are_taken_by_their_models():
         "/api/v1/prices": schemas.PRICE_BATCH,
         "/api/v1/events/ride-requests": schemas.RIDE_REQUEST,
         "/api/v1/events/driver-status": schemas.DRIVER_STATUS,
+        "/admin/reliability/degradation/set-level": operator_schemas.SET_LEVEL,
+        "/admin/reliability/circuit-breakers/{service}/force-open": operator_schemas.FORCE_OPEN,
     }
     assert {path for path, _ in bodies} == models.keys()
     for path, body in bodies:
