@@ -12,6 +12,7 @@ import structlog
 
 from fallback.spool.config import SpoolConfig
 from fallback.spool.cursor import Cursor
+from fallback.spool.index import LiveSegment
 from fallback.spool.io import Files
 from fallback.spool.lane import Lane
 from fallback.spool.opening import Ground
@@ -19,10 +20,14 @@ from fallback.spool.quarantine import keep_damage
 from fallback.spool.reader import Job, Reader, read
 from fallback.spool.scan import Chunk, Damage
 from fallback.spool.segment import SegmentName
+from fallback.spool.thinning import Thinning
 
 _IDLE_PAUSE_S = 0.02
 """Between reads that no lane waits for: 12 MB/s."""
 _ERROR_PAUSE_S = 1.0
+_THIN_STEP_S = 0.005
+_THIN_PAUSE_S = 1.0
+"""Between looks for a segment worth rewriting, after one that found none."""
 _log = structlog.get_logger(__name__)
 
 
@@ -41,12 +46,18 @@ class Feeder:
         *,
         files: Files,
         on_damage: Callable[[Damage], None],
+        is_tight: Callable[[], bool],
     ) -> None:
         self._directory = directory
         self._files = files
         self._quarantine = ground.quarantine
+        self._ledger = ground.ledger
+        self._read_bytes = config.read_bytes
         self._interval_s = config.cursor_interval_ms / 1000
         self._on_damage = on_damage
+        self._is_tight = is_tight
+        self._thinning: tuple[LiveSegment, Thinning] | None = None
+        self._look_again_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
         self._found = asyncio.Event()
@@ -60,6 +71,7 @@ class Feeder:
         self.corrupt_bytes = 0
         self.holes = 0
         self.read_errors = 0
+        self.thinned = 0
 
     def start(self, save: _Save) -> None:
         """Begin to read; `save` takes cursors, and segments to delete."""
@@ -123,21 +135,80 @@ class Feeder:
     async def _run(self) -> None:
         while True:
             self._wanted.clear()
-            job = self.reader.next_job()
-            if job is None:
-                await self._wanted.wait()
-                continue
             try:
-                chunks = await self._loop.run_in_executor(self._thread, self._read, job)
+                pause_s = await self._read_some()
+                if await self._thin_some():
+                    pause_s = _THIN_STEP_S if pause_s is None else pause_s
             except OSError as error:
                 self.read_errors += 1
+                self._thinning = None
                 _log.warning("spool read failed", error=repr(error))
-                await asyncio.sleep(_ERROR_PAUSE_S)
-                continue
-            self._count(job, self.reader.absorb(job, chunks))
-            self._found.set()
-            self._note_ack()
-            await asyncio.sleep(0 if job.is_urgent else _IDLE_PAUSE_S)
+                pause_s = _ERROR_PAUSE_S
+            if pause_s is None:
+                await self._wanted.wait()
+            else:
+                await asyncio.sleep(pause_s)
+
+    async def _read_some(self) -> float | None:
+        """Do one job of the reader. How long to rest after it; None: there was none."""
+        job = self.reader.next_job()
+        if job is None:
+            return None
+        chunks = await self._loop.run_in_executor(self._thread, self._read, job)
+        self._count(job, self.reader.absorb(job, chunks))
+        self._found.set()
+        self._note_ack()
+        return 0.0 if job.is_urgent else _IDLE_PAUSE_S
+
+    async def _thin_some(self) -> bool:
+        """Work on the segment that is rewritten, or choose one. Whether there is more to do.
+
+        On the reading thread and in turn with it: no read meets a file that is exchanged.
+        """
+        if self._thinning is None:
+            self._thinning = self._begin_thinning()
+        if self._thinning is None:
+            return False
+        segment, thinning = self._thinning
+        if await self._loop.run_in_executor(self._thread, thinning.step):
+            self._thinning = None
+            await self._exchange(segment, thinning)
+        return True
+
+    def _begin_thinning(self) -> tuple[LiveSegment, Thinning] | None:
+        now_s = self._loop.time()
+        if now_s < self._look_again_s or not self._is_tight():
+            return None
+        segment = self.reader.thinnest()
+        if segment is None or not self._ledger.admits(self.reader.held(segment)):
+            self._look_again_s = now_s + _THIN_PAUSE_S
+            return None
+        thinning = Thinning(
+            self._files,
+            self._directory,
+            segment,
+            self.reader.outstanding(),
+            read_bytes=self._read_bytes,
+            bytes_at_most=segment.extent * 3 // 4,
+        )
+        return segment, thinning
+
+    async def _exchange(self, segment: LiveSegment, thinning: Thinning) -> None:
+        if not self.reader.holds(segment):  # delivered meanwhile
+            return
+        segment.is_busy = True
+        try:
+            commit = thinning.commit
+            done = await self._loop.run_in_executor(self._thread, commit, self._ledger)
+        finally:
+            segment.is_busy = False
+        if not done:
+            self._look_again_s = self._loop.time() + _THIN_PAUSE_S
+            return
+        thinned = thinning.thinned
+        segment.rewritten(thinned.records, thinned.offsets, len(thinned.data))
+        self.thinned += 1
+        self._note_ack()
 
     def _read(self, job: Job) -> list[Chunk]:
         return read(self._files, self._directory, job)

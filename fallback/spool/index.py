@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from fallback.spool.record import OVERHEAD, Record
 from fallback.spool.segment import HEADER_BYTES, SegmentName
 
 
@@ -45,10 +47,12 @@ class Ranges:
 class Presence:
     """One lane in one segment."""
 
-    __slots__ = ("blocks", "last_seq")
+    __slots__ = ("blocks", "last_seq", "size")
 
     def __init__(self) -> None:
         self.last_seq = 0
+        self.size = 0
+        """Bytes of its frames."""
         self.blocks = 0
         """Bit n: the n-th block has records of the lane."""
 
@@ -65,6 +69,7 @@ class LiveSegment:
         "end_seq",
         "extent",
         "indexed",
+        "is_busy",
         "lanes",
         "lost",
         "name",
@@ -83,6 +88,8 @@ class LiveSegment:
         self.lanes: dict[bytes, Presence] = {}
         self.scanned = Spot(HEADER_BYTES, name.base)
         """The index is complete up to here."""
+        self.is_busy = False
+        """It is being rewritten, and must not be deleted now."""
         self.indexed = end_seq is None
         """The index holds every record. True from the start for a segment of our own."""
         self.lost = Ranges()
@@ -93,18 +100,30 @@ class LiveSegment:
         self._block_seqs = array("Q")
         self._block_offsets = array("Q")
 
-    def note(self, seq: int, lane: bytes, offset: int) -> None:
+    def note(self, record: Record, offset: int) -> None:
         """Enter a record; in the order of the file."""
         block = offset // self._block_bytes
         if block != self._block:
             self._block = block
-            self._block_seqs.append(seq)
+            self._block_seqs.append(record.seq)
             self._block_offsets.append(offset)
-        presence = self.lanes.get(lane)
+        presence = self.lanes.get(record.lane)
         if presence is None:
-            presence = self.lanes[lane] = Presence()
-        presence.last_seq = seq
+            presence = self.lanes[record.lane] = Presence()
+        presence.last_seq = record.seq
+        presence.size += OVERHEAD + len(record.lane) + len(record.body)
         presence.blocks |= 1 << len(self._block_seqs) - 1
+
+    def rewritten(self, records: Sequence[Record], offsets: Sequence[int], extent: int) -> None:
+        """The file holds only these records now, there."""
+        self.lanes = {}
+        self._block = -1
+        self._block_seqs = array("Q")
+        self._block_offsets = array("Q")
+        for record, offset in zip(records, offsets, strict=True):
+            self.note(record, offset)
+        self.extent = extent
+        self.damaged = Ranges()
 
     def find(self, lane: bytes, seq: int) -> Spot | None:
         """Where to read on for the lane's first record from `seq` on, as far as is indexed."""

@@ -39,6 +39,8 @@ class FaultPoint(StrEnum):
     UNLINKED = "unlinked"
     DIRECTORY_SYNCED = "directory-synced"
     QUARANTINED = "quarantined"
+    THINNED = "thinned"
+    """Renamed, the directory not yet synced."""
     CLOSING = "closing"
 
 

@@ -27,6 +27,9 @@ from fallback.spool.scan import Chunk, Damage, Stretch, scan
 from fallback.spool.segment import HEADER_BYTES, SegmentName
 from fallback.spool.writer import Placed
 
+_THIN_BYTES = 512
+"""A segment this small is not worth a rewrite: header, and a frame for what was delivered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -93,7 +96,7 @@ class Reader:
         segment.extent = placed.end
         room = self._room()
         for number, record in enumerate(placed.records):
-            segment.note(record.seq, record.lane, placed.offsets[number])
+            segment.note(record, placed.offsets[number])
             if number < placed.fresh:
                 continue
             lane = self.lanes.get(record.lane) or self._new_lane(record.lane)
@@ -142,6 +145,31 @@ class Reader:
         if given_up:
             self._acked = {lane: seq for lane, seq in self._acked.items() if seq > self.low_water}
         return given_up
+
+    def thinnest(self) -> LiveSegment | None:
+        """A sealed segment of which the least is undelivered; None: all are at least half full."""
+        sealed = [one for one in self._segments if one.end_seq is not None and one.indexed]
+        found = min(sealed, key=lambda one: self.held(one) - one.extent, default=None)
+        if found is None or self.held(found) * 2 > found.extent - _THIN_BYTES:
+            return None
+        return found
+
+    def held(self, segment: LiveSegment) -> int:
+        """Bytes of the lanes that have undelivered records in a segment."""
+        return sum(
+            presence.size
+            for name, presence in segment.lanes.items()
+            if self._is_behind(name, segment)
+        )
+
+    def outstanding(self) -> dict[bytes, int]:
+        """By lane with undelivered records: the first of them."""
+        firsts = {name: lane.first_outstanding() for name, lane in self.lanes.items()}
+        return {name: first for name, first in firsts.items() if first is not None}
+
+    def holds(self, segment: LiveSegment) -> bool:
+        """Whether a segment is still there."""
+        return segment in self._segments
 
     def close(self) -> None:
         """End the waits of all consumers."""
@@ -230,7 +258,7 @@ class Reader:
         for record, offset in zip(chunk.records, chunk.offsets, strict=True):
             if record.seq <= self._acked.get(record.lane, 0):
                 continue
-            segment.note(record.seq, record.lane, offset)
+            segment.note(record, offset)
             lane = self.lanes.get(record.lane)
             if lane is None:
                 lane = self._new_lane(record.lane)
@@ -242,7 +270,7 @@ class Reader:
             self._unindexed.remove(segment)  # not always the first: a lane may begin later
 
     def _is_delivered(self, segment: LiveSegment) -> bool:
-        if segment.end_seq is None or not segment.indexed:
+        if segment.end_seq is None or not segment.indexed or segment.is_busy:
             return False
         self._blocker = self._undelivered_lane(segment)
         return self._blocker is None

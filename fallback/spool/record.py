@@ -7,13 +7,15 @@ from enum import Enum
 from typing import NamedTuple
 from zlib import crc32
 
-VERSION = 1
+_RECORD = 1
+_PASSED = 2
 LANE_BYTES = 255
 """Greatest length of a lane's name: its length is one byte."""
 
 _HEAD = struct.Struct("<II")  # marker, CRC
-_REST = struct.Struct("<IQBBQ")  # length, sequence number, version, lane length, appended_ms
+_REST = struct.Struct("<IQBBQ")  # length, sequence number, kind, lane length, appended_ms
 _WHOLE = struct.Struct("<IIIQBBQ")
+_PAST = struct.Struct("<Q")
 OVERHEAD = _WHOLE.size
 """Bytes that a frame adds to lane and body."""
 _BEFORE_LENGTH = _HEAD.size + 4 + 8
@@ -46,11 +48,15 @@ class Record(NamedTuple):
     """Wall clock, epoch milliseconds."""
 
 
-class Found(NamedTuple):
+class Frame(NamedTuple):
     """A whole and undamaged frame."""
 
-    record: Record
+    seq: int
+    past: int
+    """The sequence number behind it."""
     size: int
+    record: Record | None
+    """None: it stands for records that were delivered, and taken out to make room."""
 
 
 class Incomplete(NamedTuple):
@@ -68,24 +74,40 @@ def encode(record: Record, marker: int) -> bytes:
     """The record's frame in a segment with this marker."""
     lane = record.lane
     length = _LENGTH_AT_LEAST + len(lane) + len(record.body)
-    rest = _REST.pack(length, record.seq, VERSION, len(lane), record.appended_ms)
+    rest = _REST.pack(length, record.seq, _RECORD, len(lane), record.appended_ms)
     rest += lane + record.body
     return _HEAD.pack(marker, crc32(rest, marker)) + rest
 
 
-def decode(data: bytes, at: int, marker: int) -> Found | Incomplete | None:
+def encode_passed(seq: int, past: int, marker: int) -> bytes:
+    """The frame in place of delivered records, from `seq` to just below `past`."""
+    rest = _REST.pack(_LENGTH_AT_LEAST + _PAST.size, seq, _PASSED, 0, 0) + _PAST.pack(past)
+    return _HEAD.pack(marker, crc32(rest, marker)) + rest
+
+
+def decode(data: bytes, at: int, marker: int) -> Frame | Incomplete | None:
     """Read the frame at an offset. None: there is none, or a damaged one."""
     if at + OVERHEAD > len(data):
         return Incomplete(OVERHEAD)
-    mark, crc, length, seq, version, lane_bytes, appended_ms = _WHOLE.unpack_from(data, at)
+    mark, crc, length, seq, kind, lane_bytes, appended_ms = _WHOLE.unpack_from(data, at)
     if mark != marker or length < _LENGTH_AT_LEAST + lane_bytes:
         return None
     size = _BEFORE_LENGTH + length
     end = at + size
     if end > len(data):
         return Incomplete(size)
-    if crc32(memoryview(data)[at + _HEAD.size : end], marker) != crc or version != VERSION:
+    if crc32(memoryview(data)[at + _HEAD.size : end], marker) != crc:
         return None
-    lane_at = at + OVERHEAD
-    body_at = lane_at + lane_bytes
-    return Found(Record(seq, data[lane_at:body_at], data[body_at:end], appended_ms), size)
+    if kind == _RECORD:
+        lane_at = at + OVERHEAD
+        body_at = lane_at + lane_bytes
+        record = Record(seq, data[lane_at:body_at], data[body_at:end], appended_ms)
+        return Frame(seq, seq + 1, size, record)
+    return _decode_passed(data, at, seq, kind, size)
+
+
+def _decode_passed(data: bytes, at: int, seq: int, kind: int, size: int) -> Frame | None:
+    if kind != _PASSED or size != OVERHEAD + _PAST.size:
+        return None
+    (past,) = _PAST.unpack_from(data, at + OVERHEAD)
+    return Frame(seq, past, size, None)

@@ -15,11 +15,11 @@ import structlog
 from fallback.spool.cursor import Cursor
 from fallback.spool.io import Access, Files
 from fallback.spool.quarantine import Quarantine
-from fallback.spool.record import Entry, frame_bytes
 from fallback.spool.scan import Damage, Stretch, scan
 from fallback.spool.segment import HEADER_BYTES, SegmentName
 from fallback.spool.spare import FILE_NAME as SPARE_NAME
 
+THIN_NAME = "thin.tmp"
 _READ_BYTES = 1 << 20
 _log = structlog.get_logger(__name__)
 
@@ -77,8 +77,8 @@ def recover(
     Without a cursor (`known` is None) everything there is counts as undelivered, and nobody can
     tell what was there before the first segment.
     """
-    if SPARE_NAME in files.names(directory):
-        files.unlink(directory / SPARE_NAME)
+    for draft in {SPARE_NAME, THIN_NAME} & set(files.names(directory)):
+        files.unlink(directory / draft)
     names = segment_names(files, directory)
     next_number = names[-1].number + 1 if names else 1
     cursor = known or Cursor(names[0].base - 1 if names else 0)
@@ -117,12 +117,7 @@ def _read_tail(files: Files, path: Path, name: SegmentName) -> _Tail:
             seq, offset = chunk.next_seq, chunk.next_offset
     finally:
         file.close()
-    if chunk.damage is not None:
-        offset = chunk.damage.at
-    elif chunk.records:
-        last = chunk.records[-1]
-        offset = chunk.offsets[-1] + frame_bytes(Entry(last.lane, last.body))
-    return _Tail(chunk.next_seq, min(offset, size), chunk.damage)
+    return _Tail(chunk.next_seq, min(chunk.end, size), chunk.damage)
 
 
 def _sealed(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fallback.spool.io import File
-from fallback.spool.record import OVERHEAD, Found, Incomplete, Record, decode
+from fallback.spool.record import OVERHEAD, Frame, Incomplete, Record, decode
 
 _MARKER = struct.Struct("<I")
 _WINDOW = 256 * 1024
@@ -47,6 +47,8 @@ class Chunk:
     records: list[Record] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     damage: Damage | None = None
+    end: int = 0
+    """Offset behind the last whole frame."""
     next_offset: int = 0
     next_seq: int = 0
     at_end: bool = False
@@ -55,36 +57,33 @@ class Chunk:
 
 def scan(file: File, stretch: Stretch) -> Chunk:
     """Read the next frames of a segment. Raises `OSError`."""
-    chunk = Chunk(next_offset=stretch.offset, next_seq=stretch.seq)
+    chunk = Chunk(end=stretch.offset, next_offset=stretch.offset, next_seq=stretch.seq)
     base = stretch.offset
     data = file.read_at(base, min(stretch.limit, stretch.extent - base))
     while chunk.next_seq != stretch.end_seq:
-        at = chunk.next_offset - base
-        frame = decode(data, at, stretch.marker)
+        frame = decode(data, chunk.next_offset - base, stretch.marker)
         if isinstance(frame, Incomplete) and chunk.next_offset + frame.size <= stretch.extent:
-            if chunk.records:
+            if chunk.next_offset > stretch.offset:
                 return chunk
-            base = chunk.next_offset
             data = file.read_at(base, frame.size)
-            if len(data) < frame.size:  # the file is shorter than it was said to be
-                _skip(file, stretch, chunk)
-                return chunk
-            continue
-        if not isinstance(frame, Found) or not _is_next(frame.record, stretch, chunk):
+            if len(data) == frame.size:
+                continue
+            frame = None  # the file is shorter than it was said to be
+        if not isinstance(frame, Frame) or not _is_next(frame, stretch, chunk.next_seq):
             _skip(file, stretch, chunk)
             return chunk
-        chunk.records.append(frame.record)
-        chunk.offsets.append(chunk.next_offset)
+        if frame.record is not None:
+            chunk.records.append(frame.record)
+            chunk.offsets.append(chunk.next_offset)
         chunk.next_offset += frame.size
-        chunk.next_seq = frame.record.seq + 1
+        chunk.end = chunk.next_offset
+        chunk.next_seq = frame.past
     chunk.at_end = True
     return chunk
 
 
-def _is_next(record: Record, stretch: Stretch, chunk: Chunk) -> bool:
-    return record.seq == chunk.next_seq and (
-        stretch.end_seq is None or record.seq < stretch.end_seq
-    )
+def _is_next(frame: Frame, stretch: Stretch, seq: int) -> bool:
+    return frame.seq == seq and (stretch.end_seq is None or frame.past <= stretch.end_seq)
 
 
 def _skip(file: File, stretch: Stretch, chunk: Chunk) -> None:
@@ -109,10 +108,10 @@ def _resync(file: File, stretch: Stretch, start: int, seq: int) -> tuple[int, in
         data = file.read_at(base, min(_WINDOW, stretch.extent - base))
         at = data.find(mark)
         while at >= 0:
-            record = _frame_at(file, stretch, base + at)
-            if record is not None and record.seq >= seq:
-                behind = stretch.end_seq is not None and record.seq >= stretch.end_seq
-                return None if behind else (base + at, record.seq)
+            frame = _frame_at(file, stretch, base + at)
+            if frame is not None and frame.seq >= seq:
+                behind = stretch.end_seq is not None and frame.past > stretch.end_seq
+                return None if behind else (base + at, frame.seq)
             at = data.find(mark, at + 1)
         if len(data) < _WINDOW:
             return None
@@ -120,12 +119,12 @@ def _resync(file: File, stretch: Stretch, start: int, seq: int) -> tuple[int, in
     return None
 
 
-def _frame_at(file: File, stretch: Stretch, offset: int) -> Record | None:
+def _frame_at(file: File, stretch: Stretch, offset: int) -> Frame | None:
     size = OVERHEAD
     while offset + size <= stretch.extent:
         frame = decode(file.read_at(offset, size), 0, stretch.marker)
         if not isinstance(frame, Incomplete):
-            return None if frame is None else frame.record
+            return frame
         if frame.size <= size:
             return None
         size = frame.size

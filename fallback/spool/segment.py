@@ -10,9 +10,10 @@ from typing import NamedTuple
 from zlib import crc32
 
 from fallback.spool.io import Access, Files
-from fallback.spool.record import VERSION, Record, encode
+from fallback.spool.record import Record, encode
 
 MAGIC = b"SPOOLSEG"
+VERSION = 1
 HEADER_BYTES = 64
 _HEADER = struct.Struct("<8sHHIQQQ")  # magic, version, reserved, marker, number, base, created_ms
 _CRC = struct.Struct("<I")

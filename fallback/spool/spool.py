@@ -49,7 +49,14 @@ class Spool:
         self._now_ms = now_ms
         self._with_intake = with_intake
         self._loop = asyncio.get_running_loop()
-        self._feeder = Feeder(directory, config, ground, files=files, on_damage=self._tell_damage)
+        self._feeder = Feeder(
+            directory,
+            config,
+            ground,
+            files=files,
+            on_damage=self._tell_damage,
+            is_tight=self._is_tight,
+        )
         self._reader: Reader = self._feeder.reader
         self._writer = ground.writer
         self._committer = Committer(
@@ -222,6 +229,9 @@ class Spool:
     def _tell_damage(self, damage: object) -> None:
         for observer in self._observers:
             tell(observer.on_damage, damage)
+
+    def _is_tight(self) -> bool:
+        return self._committer.space.percent >= self.config.warn_percent
 
     def _start(self) -> None:
         self._committer.start(with_intake=self._with_intake)

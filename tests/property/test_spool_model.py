@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fallback.errors import SpoolFailed
 from fallback.spool.cursor import SLOT_BYTES, Cursor
-from fallback.spool.record import Entry
+from fallback.spool.record import Entry, frame_bytes
 from tests.support.faulty_files import FaultyFiles
 from tests.support.stepped_spool import DIRECTORY, SteppedSpool, small_config
 
@@ -33,6 +33,8 @@ class Kept:
     """A power cut may not lose it."""
     may_miss: bool = False
     """Its frame was damaged, or a power cut came before it was safe."""
+    is_passed: bool = False
+    """It was delivered, and taken out of its segment."""
 
 
 class SpoolMachine(RuleBasedStateMachine):
@@ -157,7 +159,8 @@ class SpoolMachine(RuleBasedStateMachine):
         assert record.seq > before
         for seq in range(before + 1, record.seq):
             kept = self.kept.get(seq)
-            assert kept is None or kept.entry.lane != record.lane or kept.may_miss, seq
+            if kept is not None and kept.entry.lane == record.lane:
+                assert kept.may_miss or kept.is_passed, seq
         self.handed[record.lane] = record.seq
         self.read_here.add(record.seq)
 
@@ -192,6 +195,24 @@ class SpoolMachine(RuleBasedStateMachine):
     def sweep(self):
         if self.spool.sweep():
             self.synced = self.spool.reader.cursor()
+
+    @rule()
+    def thin(self):
+        """A segment is rewritten without what was delivered."""
+        if self.spool.thin() is None:
+            return
+        thinned = self.spool.thinned
+        name = thinned.name.file_name()
+        kept = {record.seq for record in thinned.records}
+        for seq in [seq for seq, place in self.places.items() if place[0] == name]:
+            del self.places[seq]
+            if seq not in kept and seq in self.kept:
+                is_delivered = seq <= self.acked[self.kept[seq].entry.lane]
+                assert is_delivered or self.kept[seq].may_miss
+                self.kept[seq].is_passed = is_delivered
+        for record, start in zip(thinned.records, thinned.offsets, strict=True):
+            end = start + frame_bytes(Entry(record.lane, record.body))
+            self.places[record.seq] = (name, start, end)
 
     @rule()
     def crash(self):
@@ -246,7 +267,11 @@ class SpoolMachine(RuleBasedStateMachine):
     def check_losses(self):
         universe = range(self.found.low_water + 1, self.spool.writer.next_seq)
         missing = [seq for seq in universe if seq not in self.read_here]
-        due = [seq for seq in missing if seq > self.acked_before[self.kept[seq].entry.lane]]
+        due = [
+            seq
+            for seq in missing
+            if seq > self.acked_before[self.kept[seq].entry.lane] and not self.kept[seq].is_passed
+        ]
         assert all(self.kept[seq].may_miss for seq in due)
         damaged = [seq for seq in universe if self.kept[seq].may_miss and seq not in due]
         assert len(due) <= self.spool.lost <= len(due) + len(damaged)

@@ -14,15 +14,17 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from fallback.spool import Durability, Entry, Lane, Spool, SpoolConfig
 from fallback.spool.io import FaultPoint, RealFiles
 
 SEGMENT_BYTES = 32 * 1024
+SEGMENTS = 400
 CONFIG = SpoolConfig(
     segment_bytes=SEGMENT_BYTES,
-    quota_bytes=400 * SEGMENT_BYTES,
+    quota_bytes=SEGMENTS * SEGMENT_BYTES,
     free_floor_bytes=0,
     cursor_interval_ms=1,
     cursor_sync_ms=20,
@@ -86,11 +88,13 @@ async def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--point")
     parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--segments", type=int, default=SEGMENTS)
     parser.add_argument("--park", default="", help="a lane that nobody drains, or all")
     given = parser.parse_args()
     files = KillingFiles(given.point, given.count)
+    config = replace(CONFIG, quota_bytes=given.segments * SEGMENT_BYTES)
     numbers = range(given.first, given.first + given.numbers)
-    async with Spool.open(given.directory, CONFIG, files=files) as spool:
+    async with Spool.open(given.directory, config, files=files) as spool:
         tell("R")
         drainer = asyncio.create_task(drain_all(spool, given.park.encode()))
         async with asyncio.TaskGroup() as tasks:

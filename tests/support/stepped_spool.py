@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from fallback.spool.config import SpoolConfig
+from fallback.spool.index import LiveSegment
 from fallback.spool.io import Files
 from fallback.spool.lane import Lane
 from fallback.spool.opening import Ground, prepare_ground
@@ -16,6 +17,7 @@ from fallback.spool.reader import Reader, read
 from fallback.spool.record import Entry, Record, frame_bytes
 from fallback.spool.scan import Damage
 from fallback.spool.segment import SegmentName
+from fallback.spool.thinning import Thinned, Thinning
 from fallback.spool.writer import Placed, Stamped, Writer
 
 DIRECTORY = Path("/spool")
@@ -66,6 +68,8 @@ class SteppedSpool:
         self.reader.wants_index = True
         self.placed: list[Placed] = []
         """Everything that was written, with its place."""
+        self.thinned: Thinned | None = None
+        """What was rewritten last."""
         self.damages: list[tuple[SegmentName, Damage]] = []
 
     @property
@@ -144,6 +148,28 @@ class SteppedSpool:
             cursor = replace(self.reader.cursor(), synced_seq=self.writer.synced_seq)
             self.writer.delete(given_up, cursor)
         return given_up
+
+    def thin(self) -> LiveSegment | None:
+        """Rewrite the segment of which the least is undelivered; None: none was worth it."""
+        segment = self.reader.thinnest()
+        if segment is None:
+            return None
+        thinning = Thinning(
+            self.files,
+            self.directory,
+            segment,
+            self.reader.outstanding(),
+            read_bytes=self.config.read_bytes,
+            bytes_at_most=segment.extent,
+        )
+        while not thinning.step():
+            pass
+        if not thinning.commit(self.ground.ledger):
+            return None
+        thinned = thinning.thinned
+        segment.rewritten(thinned.records, thinned.offsets, len(thinned.data))
+        self.thinned = thinned
+        return segment
 
     def close(self) -> None:
         """End in good order."""

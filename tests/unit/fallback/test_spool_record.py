@@ -3,17 +3,19 @@ from __future__ import annotations
 import struct
 from zlib import crc32
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fallback.spool.record import (
     OVERHEAD,
     Entry,
-    Found,
+    Frame,
     Incomplete,
     Record,
     decode,
     encode,
+    encode_passed,
     frame_bytes,
 )
 
@@ -33,8 +35,14 @@ RECORD = Record(7, b"lane", b"a body", 1_700_000_000_000)
 def test_record_survives_its_frame(record):
     frame = encode(record, MARKER)
     assert len(frame) == frame_bytes(Entry(record.lane, record.body))
-    assert decode(frame, 0, MARKER) == Found(record, len(frame))
-    assert decode(b"abc" + frame + b"def", 3, MARKER) == Found(record, len(frame))
+    assert decode(frame, 0, MARKER) == Frame(record.seq, record.seq + 1, len(frame), record)
+    assert decode(b"abc" + frame + b"def", 3, MARKER) == decode(frame, 0, MARKER)
+
+
+@given(st.integers(1, 2**63), st.integers(1, 2**62))
+def test_passed_records_survive_their_frame(seq, count):
+    frame = encode_passed(seq, seq + count, MARKER)
+    assert decode(frame, 0, MARKER) == Frame(seq, seq + count, len(frame), None)
 
 
 def test_decode_of_any_flipped_bit_finds_no_record():
@@ -42,7 +50,7 @@ def test_decode_of_any_flipped_bit_finds_no_record():
     for bit in range(len(frame) * 8):
         damaged = bytearray(frame)
         damaged[bit // 8] ^= 1 << bit % 8
-        assert not isinstance(decode(bytes(damaged), 0, MARKER), Found)
+        assert not isinstance(decode(bytes(damaged), 0, MARKER), Frame)
 
 
 def test_decode_of_any_cut_asks_for_more():
@@ -62,9 +70,10 @@ def test_decode_of_foreign_frame_under_own_marker_finds_nothing():
     assert decode(struct.pack("<I", MARKER) + frame[4:], 0, MARKER) is None
 
 
-def test_decode_of_unknown_version_finds_nothing():
+@pytest.mark.parametrize("kind", [0, 2, 3, 255])
+def test_decode_of_other_kind_finds_nothing(kind):
     frame = bytearray(encode(RECORD, MARKER))
-    frame[20] = 2
+    frame[20] = kind
     frame[4:8] = struct.pack("<I", crc32(frame[8:], MARKER))
     assert decode(bytes(frame), 0, MARKER) is None
 
