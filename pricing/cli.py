@@ -212,6 +212,29 @@ def _keys_path() -> Path:
     return load_settings().keys_path
 
 
+@app.command(epilog="Example: equilibrium status --url http://127.0.0.1:8000 --watch")
+def status(
+    url: Annotated[
+        str | None, typer.Option(help="Of the API; HTTP_HOST and HTTP_PORT by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole body, for programs.")] = False,
+    watch: Annotated[bool, typer.Option(help="Show it again every second, until Ctrl-C.")] = False,
+    key: Annotated[
+        str | None, typer.Option(envvar="EQUILIBRIUM_API_KEY", help="Needed with AUTH=keys.")
+    ] = None,
+) -> int:
+    """Show the mode and its causes. Exit code: 0 normal, 3 degraded, 4 emergency, 1 unreachable."""
+    from pricing.settings import load_settings
+    from pricing.status_command import Target, show_status
+
+    settings = load_settings()
+    try:
+        target = Target(url=url or f"http://{settings.http_host}:{settings.http_port}", key=key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return show_status(target, as_json=as_json, watch=watch)
+
+
 @app.command(name="check-config", epilog="Example: equilibrium check-config")
 def check_config() -> int:
     """Show the effective settings, secrets masked, and where each came from."""

@@ -25,6 +25,8 @@ from pydantic_settings import (
 from fallback.breaker import PROFILES, parse_breaker
 
 PREFIX = "EQUILIBRIUM_"
+API_KEY = f"{PREFIX}API_KEY"
+"""What a client of the service shows; no setting of the service."""
 
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -306,7 +308,7 @@ def _one_line(error: ValidationError) -> str:
 
 def unknown_settings(environment: Mapping[str, str]) -> list[str]:
     """Names with our prefix that no setting has: most often a typo."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {API_KEY}
     return sorted(
         name for name in environment if name.startswith(PREFIX) and name.upper() not in known
     )
