@@ -42,6 +42,8 @@ from pricing.read_policy import ReadPolicy
 
 _log = structlog.get_logger(__name__)
 
+_STALLED_S = 0.03
+"""A timer that fires so late was held up by the event loop."""
 _RESERVE_S = 0.02
 """Of the request's time, kept for the rungs below and for the answer."""
 
@@ -158,6 +160,16 @@ class StoreRung:
     async def close(self) -> None:
         await self._flight.close()
 
+    def _late(self, ends_s: float) -> DependencyError:
+        """What a timeout that should have ended then says of the server.
+
+        One that fires much too late says nothing: this process itself stood still, and the
+        answer may well have been there.
+        """
+        if self._now_s() - ends_s > _STALLED_S:
+            return DependencySaturated(self._dependency, "this process stood still")
+        return DependencyTimeout(self._dependency, "no answer in time")
+
     async def _land(self, zone_ids: Sequence[str]) -> Reading:
         if len(zone_ids) == 1:
             landed = await self._flight.get(zone_ids[0])
@@ -182,12 +194,15 @@ class StoreRung:
     async def _bounded(self, zone_ids: Sequence[str]) -> Mapping[str, ZoneState]:
         limits = self._limits()
         self.bulkhead.limit = limits.in_flight
+        ends_s = self._now_s() + limits.timeout_ms / 1000
         try:
             with self.bulkhead:
                 async with asyncio.timeout(limits.timeout_ms / 1000):
                     return await self._states.read(zone_ids)
         except TimeoutError:
-            raise DependencyTimeout(self._dependency, "no answer in time") from None
+            raise self._late(ends_s) from None
+        except DependencyTimeout:
+            raise self._late(ends_s) from None
         except (DependencyError, RejectedLocally):
             raise
         except Exception:  # noqa: BLE001 # a fault of an adapter may cost a rung, not the answer

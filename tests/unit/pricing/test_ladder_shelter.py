@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -225,3 +226,17 @@ def test_level_of_a_read_is_told_by_what_it_could_not_ask():
     assert ReadPolicy().stale_limit_ms(Level.SEVERE) == 600_000
     assert ReadPolicy(level=Level.MINOR).stale_limit_ms(Level.SEVERE) == 600_000
     assert ReadPolicy(level=Level.SEVERE).stale_limit_ms(Level.MINOR) == 600_000
+
+
+async def test_timeout_of_a_process_that_stood_still_says_nothing_of_the_server():
+    world = LadderWorld(redis_timeout_ms=1)
+
+    async def blocked(_zone_ids):
+        time.sleep(0.05)  # noqa: ASYNC251 - what a busy machine does to the event loop
+        await asyncio.Event().wait()
+
+    world.cache.read = blocked
+    for _ in range(6):
+        answer = await world.ladder.price(Z1)
+    assert answer.source is Source.DEFAULT
+    assert world.breakers["redis"].state is State.CLOSED

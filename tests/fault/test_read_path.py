@@ -1,0 +1,273 @@
+"""Prices while Redis, Postgres and Kafka are hurt: a real process behind fault proxies."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.support.processes import environment
+from tests.support.read_path import FAULTS, ONE_REPLY, Api, api_process, hurt, ticking
+from tests.support.servers import through
+from tests.support.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.timeout(300)
+
+DEPENDENCIES = ("redis", "database", "kafka")
+SLACK_S = 0.5
+"""For a machine that does other things too; the figures themselves are printed."""
+FLAP_S = float(os.environ.get("EQUILIBRIUM_TEST_FLAP_S", "12"))
+CANCEL_S = float(os.environ.get("EQUILIBRIUM_TEST_CANCEL_S", "4"))
+
+
+@pytest.fixture
+def proxies(redis_proxy, postgres_proxy, kafka_proxy):
+    return {"redis": redis_proxy, "database": postgres_proxy, "kafka": kafka_proxy}
+
+
+@pytest.fixture
+def settings(proxies, redis_url, database_url, proxied_kafka_config, tmp_path):
+    return environment(
+        database_url=through(database_url, proxies["database"]),
+        redis_url=through(redis_url, proxies["redis"]),
+        kafka=proxied_kafka_config,
+        state_dir=tmp_path / "state",
+    )
+
+
+@pytest.fixture
+async def ticks(redis_url, database_url):
+    async with ticking(redis_url, database_url):
+        yield
+
+
+@pytest.fixture
+async def api(settings, ticks, tmp_path):
+    async with api_process(settings, tmp_path) as api:
+        await until_source(api, "redis")
+        await api.settled()
+        yield api
+
+
+def say(text: str) -> None:
+    """Tell a figure that no assertion gates on (`pytest -s` shows it)."""
+    sys.stdout.write(f"\n{text}")
+
+
+async def until_source(api: Api, source: str, within_s: float = 20) -> None:
+    end_s = time.monotonic() + within_s
+    while (answer := (await api.get("/api/v1/zones/161/price")).json())["source"] != source:
+        assert time.monotonic() < end_s, answer
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def hurting(proxy: TcpProxy, fault: str):
+    """The fault for as long as the block lasts, also where one reply uses it up."""
+
+    async def again_and_again():
+        while True:
+            await hurt(proxy, fault)
+            await asyncio.sleep(0.002)
+
+    await hurt(proxy, fault)
+    task = asyncio.create_task(again_and_again()) if fault in ONE_REPLY else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await proxy.heal()
+
+
+SOURCES = {
+    "redis": {"redis", "database", "stale_cache"},
+    "database": {"redis"},
+    "kafka": {"redis"},
+}
+
+
+@pytest.mark.parametrize("dependency", DEPENDENCIES)
+async def test_every_fault_of_one_dependency_leaves_every_zone_a_price(api, proxies, dependency):
+    calm = await api.read_for(1.5)
+    assert not calm.failures
+    say(f"{dependency}, calm: {calm}")
+    for fault in FAULTS:
+        async with hurting(proxies[dependency], fault):
+            before = await api.read_for(1.0)
+            after = await api.read_for(1.5)
+        say(f"{dependency}, {fault}: at first {before}; then {after}")
+        for seen in (before, after):
+            assert not seen.failures, (fault, seen.failures[:3])
+            assert set(seen.sources) <= SOURCES[dependency], fault
+            # The guard of Redis, and where that fails the deadline of Postgres never adds up.
+            assert seen.percentile_ms(99) < 1000 * (0.1 + SLACK_S), fault
+        await until_source(api, "redis")
+
+
+def expected(dead: frozenset[str]) -> set[str]:
+    if "redis" not in dead:
+        return {"redis"}
+    # What the cap of Postgres turns away, and what comes before the breaker, is stale.
+    return {"database", "stale_cache"} if "database" not in dead else {"stale_cache"}
+
+
+COMBINATIONS = [
+    frozenset(dead)
+    for number in range(len(DEPENDENCIES) + 1)
+    for dead in itertools.combinations(DEPENDENCIES, number)
+]
+
+
+async def test_every_combination_of_dead_dependencies_in_mid_run(api, proxies):
+    # With Redis dead last: one that has just come back gets its load back in steps, and until
+    # then what the dead Postgres cannot answer is stale.
+    for dead in sorted(COMBINATIONS, key=lambda dead: "redis" in dead):
+        for name, proxy in proxies.items():
+            await (proxy.refuse() if name in dead else proxy.heal())
+        seen = await api.read_for(1.5)
+        settled = await api.read_for(0.7)
+        say(f"dead: {sorted(dead)}: {seen}, {dict(seen.reasons)}; then {settled}")
+        assert not seen.failures, (dead, seen.failures[:3])
+        assert not settled.failures, (dead, settled.failures[:3])
+        assert set(settled.sources) <= expected(dead), dead
+    for proxy in proxies.values():
+        await proxy.heal()
+    await until_source(api, "redis")
+
+
+@pytest.mark.parametrize("dead", COMBINATIONS, ids=lambda dead: "+".join(sorted(dead)) or "none")
+async def test_every_combination_of_dead_dependencies_at_the_start(
+    settings, proxies, ticks, dead, tmp_path
+):
+    for name in dead:
+        await proxies[name].refuse()
+    async with api_process(settings, tmp_path) as api:
+        seen = await api.read_for(1.0)
+        say(f"dead at the start: {sorted(dead)}: up in {api.started_s:.2f} s, {seen}")
+        assert not seen.failures
+        assert api.started_s < 2 + 10 * SLACK_S
+        nothing_left = {"redis", "database"} <= dead
+        assert set(seen.sources) <= ({"default"} if nothing_left else expected(dead) | {"default"})
+        ready = await api.get("/health/ready")
+        assert ready.status_code == 200
+
+
+async def test_last_states_outlive_a_restart_with_everything_dead(
+    settings, proxies, ticks, tmp_path
+):
+    async with api_process(settings, tmp_path) as api:
+        await until_source(api, "redis")
+        await asyncio.sleep(1)  # one round of the refresh, so that all zones are known
+        await api.process.stop()
+    for proxy in proxies.values():
+        await proxy.refuse()
+    async with api_process(settings, tmp_path) as api:
+        seen = await api.read_for(0.5)
+        answer = (await api.get("/api/v1/zones/161/price")).json()
+    say(f"cold, everything dead, a snapshot on disk: up in {api.started_s:.2f} s, {seen}")
+    assert set(seen.sources) == {"stale_cache"}
+    assert 1 <= answer["data"]["surge_multiplier"] <= 1.35
+    assert 500 < answer["age_ms"] < 120_000, "the age goes on over the restart"
+
+
+async def test_postgres_is_spared_when_redis_dies_at_full_load(
+    settings, proxies, ticks, database_url, tmp_path
+):
+    cap = 3
+    own = {**settings, "EQUILIBRIUM_DATABASE_MAX_IN_FLIGHT": str(cap), "EQUILIBRIUM_MEMO_MS": "0"}
+    async with api_process(own, tmp_path) as api:
+        await until_source(api, "redis")
+        watching = asyncio.create_task(most_queries(database_url, 4))
+        load = asyncio.create_task(api.read_for(4, readers=48))
+        await asyncio.sleep(1)
+        proxies["database"].latency_s = 0.02
+        await proxies["redis"].refuse()
+        seen, most = await load, await watching
+    say(f"Redis dies at full load: {seen}; at most {most} queries at once (cap {cap})")
+    assert not seen.failures
+    assert most <= cap
+    assert seen.sources["database"] + seen.sources["stale_cache"] > 0
+    assert not seen.sources["default"]
+
+
+async def most_queries(database_url: str, seconds: float) -> int:
+    """The most of our queries that the server had under way at any look."""
+    connection = await asyncpg.connect(database_url)
+    most, end_s = 0, time.monotonic() + seconds
+    try:
+        while time.monotonic() < end_s:
+            busy = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
+                "AND datname = current_database() AND query LIKE '%ANY(%' "
+                "AND pid <> pg_backend_pid()"
+            )
+            most = max(most, busy)
+            await asyncio.sleep(0.005)
+    finally:
+        await connection.close()
+    return most
+
+
+def resources(pid: int) -> tuple[int, int]:
+    """Open descriptors, and resident kilobytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+    return len(list(Path(f"/proc/{pid}/fd").iterdir())), int(kilobytes)
+
+
+async def test_flapping_leaves_nothing_behind(api, proxies):
+    pid = api.process._process.pid
+    rounds, end_s = [], time.monotonic() + FLAP_S
+    while time.monotonic() < end_s:
+        for name in ("redis", "database"):
+            await proxies[name].refuse()
+        seen = await api.read_for(0.7)
+        assert not seen.failures
+        for name in ("redis", "database"):
+            await proxies[name].heal()
+        seen = await api.read_for(1.3)
+        assert not seen.failures
+        rounds.append(resources(pid))
+    await until_source(api, "redis")
+    say(f"flapping for {FLAP_S:g} s (descriptors, kB): {rounds[0]} to {rounds[-1]}")
+    first, last = rounds[min(1, len(rounds) - 1)], rounds[-1]
+    assert last[0] <= first[0] + 20
+    assert last[1] <= first[1] * 1.25 + 20_000
+
+
+async def test_cancelled_requests_shift_no_answer(settings, proxies, ticks, tmp_path):
+    own = {**settings, "EQUILIBRIUM_MEMO_MS": "0"}
+    async with api_process(own, tmp_path) as api, AsyncExitStack() as stack:
+        await until_source(api, "redis")
+        clients = [await stack.enter_async_context(api.client()) for _ in range(4)]
+        before = resources(api.process._process.pid)
+        cancelled, end_s = 0, time.monotonic() + CANCEL_S
+        steady = asyncio.create_task(api.read_for(CANCEL_S, readers=4))
+        while time.monotonic() < end_s:
+            wave = [
+                asyncio.create_task(client.get(f"/api/v1/zones/{zone}/price"))
+                for client in clients
+                for zone in range(1, 11)
+            ]
+            await asyncio.sleep(0.001)
+            for task in wave:
+                task.cancel()
+            await asyncio.gather(*wave, return_exceptions=True)
+            cancelled += len(wave)
+            await asyncio.sleep(0.01)
+        seen = await steady
+        after = resources(api.process._process.pid)
+    rate = cancelled / CANCEL_S
+    say(f"{rate:.0f} cancelled requests a second: {seen}; descriptors {before} to {after}")
+    assert not seen.failures
+    assert set(seen.sources) <= {"redis", "database", "stale_cache"}
