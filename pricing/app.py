@@ -24,6 +24,7 @@ from pricing.api.reference_page import POLICY, reference_page
 from pricing.api.system import add_system
 from pricing.api.zones import add_zones
 from pricing.drain import Drain
+from pricing.mode.admission import Admission
 
 __all__ = ["ApiConfig", "ApiParts", "Drain", "create_app"]
 
@@ -76,6 +77,8 @@ def create_app(parts: ApiParts) -> FastAPI:
         exception_handlers={Problem: on_problem, HTTPException: on_http_exception},
     )
     app.state.gate = parts.gate
+    app.state.admission = Admission()
+    app.state.is_read_only = lambda: parts.system is not None and parts.system.is_read_only
     add_prices(app, parts)
     add_zones(app, parts)
     add_events(app, parts)

@@ -29,13 +29,17 @@ from pricing.api.problems import (
     INTERNAL,
     INVALID_JSON,
     MEDIA_TYPE,
+    READ_ONLY,
+    SHED,
     SHUTTING_DOWN,
     UNAUTHENTICATED,
     UNSUPPORTED_MEDIA_TYPE,
     Kind,
 )
 from pricing.api.schemas import DriverStatus, PriceBatch, ProblemDetails, RideRequest
+from pricing.api.taking import admitted, writable
 from pricing.keys import Role
+from pricing.mode.admission import Criticality
 
 Responses = dict[int | str, dict[str, Any]]
 """OpenAPI response objects by status."""
@@ -84,6 +88,10 @@ class Operation:
     is_documented: bool = True
     role: Role | None = Role.CLIENT
     """Who may; None: everybody, also without a key."""
+    criticality: Criticality = Criticality.CRITICAL_PLUS
+    """What the mode leaves out first."""
+    writes_database: bool = False
+    """It is refused with a clear text while the database takes no writes."""
 
 
 class _DirectRoute(APIRoute):
@@ -144,6 +152,12 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
         content = {"application/json": operation.body}
         extra["requestBody"] = {"required": operation.is_body_required, "content": content}
     problems = [*operation.problems, INTERNAL, SHUTTING_DOWN]
+    if operation.criticality is not Criticality.CRITICAL_PLUS:
+        endpoint = admitted(endpoint, operation.criticality)
+        problems.append(SHED)
+    if operation.writes_database:
+        endpoint = writable(endpoint)
+        problems.append(READ_ONLY)
     if operation.role is not None:
         endpoint = guarded(endpoint, operation.role)
         problems += [UNAUTHENTICATED, FORBIDDEN]

@@ -54,6 +54,7 @@ INVALID_INPUT = Kind("invalid-input", 422, "The request has wrong or missing val
 INTERNAL = Kind("internal-error", 500, "Something is wrong on our side")
 EVENTS_NOT_TAKEN = Kind("events-not-taken", 503, "Events cannot be taken at the moment")
 BUSY = Kind("busy", 503, "Too many such requests are under way")
+SHED = Kind("shed", 503, "Such requests are not taken in this mode")
 READ_ONLY = Kind("read-only", 503, "The system is in read-only mode")
 NOT_READY = Kind("not-ready", 503, "This process is not ready")
 SHUTTING_DOWN = Kind("shutting-down", 503, "This process is ending")
@@ -77,6 +78,7 @@ KINDS = (
     INTERNAL,
     EVENTS_NOT_TAKEN,
     BUSY,
+    SHED,
     READ_ONLY,
     NOT_READY,
     SHUTTING_DOWN,
