@@ -45,7 +45,7 @@ class KafkaSink:
         except (ValueError, UnreadableRecord) as error:
             raise Poison("the spool holds what is no record", code="unreadable") from error
         try:
-            await self._sender.send(topic, partition, records)
+            await self._sender.send(topic, partition, records, size=sum(map(len, bodies)))
         except BatchFailed as failure:
             raise as_sink_failure(failure, topic) from failure
 

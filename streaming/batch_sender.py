@@ -81,13 +81,15 @@ class BatchSender:
         """Whether a connection to a broker stands."""
         return self._generation is not None and self._generation.connected
 
-    async def send(self, topic: str, partition: int, records: Sequence[WireRecord]) -> None:
+    async def send(
+        self, topic: str, partition: int, records: Sequence[WireRecord], *, size: int
+    ) -> None:
         """Return once Kafka acknowledged the batch; while the broker is away that may take long.
 
-        `topic` is the full name. May be cancelled; the outcome is unknown then. Raises
-        `BatchFailed`.
+        `topic` is the full name, `size` about the batch's bytes. May be cancelled; the outcome
+        is unknown then. Raises `BatchFailed`.
         """
-        async with self._room.taken(sum(record.size_bytes for record in records)):
+        async with self._room.taken(size):
             generation = await self._ready()
             try:
                 await generation.send(topic, partition, records, int(self._now() * 1000))

@@ -115,14 +115,17 @@ class Generation:
 
     def _batch(self, records: Sequence[WireRecord], timestamp_ms: int) -> Any:
         batch = self._producer.create_batch()
+        append = batch.append
         for record in records:
-            added = batch.append(
-                timestamp=timestamp_ms,
-                key=record.key,
-                value=record.value,
-                headers=list(record.headers),
-            )
-            if added is None:
+            if (
+                append(
+                    timestamp=timestamp_ms,
+                    key=record.key,
+                    value=record.value,
+                    headers=list(record.headers),
+                )
+                is None
+            ):
                 raise BatchFailed(Verdict(Action.POISON), "larger than a batch can be")
         batch.close()
         return batch

@@ -10,13 +10,15 @@ from __future__ import annotations
 import struct
 from itertools import chain
 
-from streaming.codec import WireRecord
+from streaming.codec import Header, WireRecord
 
 _VERSION = 1
 _HEAD = struct.Struct("<BIIH")
 _HEADER_LENGTHS = struct.Struct("<HI")
 _NONE = 0xFFFF_FFFF
 _SIZES: dict[int, struct.Struct] = {}
+_NAMES: dict[bytes, str] = {}
+_NAMES_AT_MOST = 100
 
 
 class UnreadableRecord(Exception):
@@ -44,21 +46,26 @@ def unpack(data: bytes) -> WireRecord:
         version, key_length, value_length, count = _HEAD.unpack_from(data)
         if version != _VERSION:
             raise UnreadableRecord(f"version {version}")
-        lengths = _lengths(count).unpack_from(data, _HEAD.size)
+        lengths = (_SIZES.get(count) or _lengths(count)).unpack_from(data, _HEAD.size)
     except struct.error:
         raise UnreadableRecord("too short") from None
     at = _HEAD.size + _HEADER_LENGTHS.size * count
-    key, at = _cut(data, at, key_length)
-    value, at = _cut(data, at, value_length)
-    headers = []
-    try:
-        for place in range(0, 2 * count, 2):
-            end = at + lengths[place]
-            name = data[at:end].decode()
-            text, at = _cut(data, end, lengths[place + 1])
-            headers.append((name, text))
-    except UnicodeDecodeError:
-        raise UnreadableRecord("a header's name is not text") from None
+    key = value = None
+    if key_length != _NONE:
+        key, at = data[at : at + key_length], at + key_length
+    if value_length != _NONE:
+        value, at = data[at : at + value_length], at + value_length
+    headers: list[Header] = []
+    # Written out, for this runs for every record that is sent.
+    for name_length, text_length in zip(lengths[::2], lengths[1::2], strict=True):
+        raw = data[at : at + name_length]
+        at += name_length
+        name = _NAMES.get(raw) or _name(raw)
+        if text_length == _NONE:
+            headers.append((name, None))
+        else:
+            headers.append((name, data[at : at + text_length]))
+            at += text_length
     if at != len(data):
         raise UnreadableRecord(f"{len(data)} bytes, not {at}")
     return WireRecord(key, value, tuple(headers))
@@ -68,15 +75,20 @@ def _length(part: bytes | None) -> int:
     return _NONE if part is None else len(part)
 
 
-def _cut(data: bytes, at: int, length: int) -> tuple[bytes | None, int]:
-    if length == _NONE:
-        return None, at
-    return data[at : at + length], at + length
+def _name(raw: bytes) -> str:
+    """A header's name; most records have the same few."""
+    try:
+        name = raw.decode()
+    except UnicodeDecodeError:
+        raise UnreadableRecord("a header's name is not text") from None
+    if len(_NAMES) < _NAMES_AT_MOST:
+        _NAMES[raw] = name
+    return name
 
 
 def _lengths(count: int) -> struct.Struct:
     """All lengths of so many headers at once; records have seven or eight of them."""
-    found = _SIZES.get(count)
-    if found is None:
-        found = _SIZES[count] = struct.Struct("<" + "HI" * count)
+    found = struct.Struct("<" + "HI" * count)
+    if len(_SIZES) < _NAMES_AT_MOST:
+        _SIZES[count] = found
     return found
