@@ -6,6 +6,7 @@ on standard error. Commands import what they need themselves, so that `--help` i
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -18,6 +19,7 @@ from pricing.dlq_commands import dlq_app
 from pricing.errors import CatalogueError, PolicyError, PricingError
 from pricing.settings import Settings, SettingsError
 from pricing.spool_commands import spool_app
+from streaming.errors import StreamingError
 
 app = typer.Typer(
     name="equilibrium",
@@ -44,17 +46,38 @@ app.add_typer(dlq_app, name="dlq")
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _told_to_end)
     try:
         outcome = app(standalone_mode=False)
     except TyperException as error:  # every other exit of the parser is wrong usage
         _fail(f"{error.format_message()} (see --help)", 2)
-    except (SettingsError, CatalogueError, PolicyError) as error:
-        _fail(str(error), 2)
-    except PricingError as error:
-        _fail(str(error), 1)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(0)
+    except BaseExceptionGroup as group:
+        _fail_with(_first_leaf(group))
+    except Exception as error:  # noqa: BLE001 - what it does not know, it raises again
+        _fail_with(error)
     sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _told_to_end(_number: int, _frame: object) -> NoReturn:
+    """SIGTERM before a process has anything to drain; its event loop takes over later."""
+    sys.exit(0)
+
+
+def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group that is not a group: what the others followed from."""
+    first = group.exceptions[0]
+    return _first_leaf(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _fail_with(error: BaseException) -> NoReturn:
+    """One line for an error that we raise on purpose; anything else is a fault, with its trace."""
+    if isinstance(error, SettingsError | CatalogueError | PolicyError):
+        _fail(str(error), 2)
+    if isinstance(error, PricingError | StreamingError):
+        _fail(str(error), 1)
+    raise error
 
 
 def _fail(message: str, code: int) -> NoReturn:

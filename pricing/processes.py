@@ -23,6 +23,7 @@ from pricing.wiring import (
     kafka_config,
     open_api,
     open_processor,
+    warn_of_clashes,
     window_config,
 )
 from pricing.zones import load_catalogue
@@ -90,5 +91,5 @@ async def _migrate(settings: Settings) -> int:
     catalogue = load_catalogue(settings.zones_file)
     report = await migrate(database_config(settings), catalogue.zones, timeout_s=_MIGRATE_TIMEOUT_S)
     typer.echo(str(report))
-    await create_topics(kafka_config(settings), timeout_s=_MIGRATE_TIMEOUT_S)
+    warn_of_clashes(await create_topics(kafka_config(settings), timeout_s=_MIGRATE_TIMEOUT_S))
     return 0

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -50,6 +51,9 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr("postgresql://equilibrium@127.0.0.1:5432/equilibrium"),
         description="Postgres, as a URL.",
+    )
+    database_replica_url: SecretStr | None = Field(
+        None, description="A read replica of it, asked for prices when the primary fails."
     )
     database_timeout_ms: Milliseconds = Field(
         500, description="Deadline of a price read at Postgres."
@@ -249,25 +253,45 @@ class Settings(BaseSettings):
         parse_breaker(value)
         return value
 
-    @field_validator("database_url", "redis_url")
+    @field_validator("database_url", "database_replica_url", "redis_url")
     @classmethod
-    def _right_scheme(cls, value: SecretStr, info: Any) -> SecretStr:
-        schemes = _SCHEMES[info.field_name]
-        scheme = value.get_secret_value().partition("://")[0]
-        if scheme not in schemes:
-            raise ValueError(f"the URL must begin with {schemes[0]}://")
+    def _right_url(cls, value: SecretStr | None, info: Any) -> SecretStr | None:
+        if value is not None:
+            _check_url(value.get_secret_value(), _SCHEMES[info.field_name])
+        return value
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _hosts_with_ports(cls, value: str) -> str:
+        for server in value.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+                raise ValueError("use host:port, with commas between several")
+        return value
+
+    @field_validator("kafka_ca_file")
+    @classmethod
+    def _readable_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("no such file")
         return value
 
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         if not self.supply_hold_after_s < self.supply_unknown_after_s:
-            raise ValueError("SUPPLY_HOLD_AFTER_S must be less than SUPPLY_UNKNOWN_AFTER_S")
+            raise ValueError(
+                f"EQUILIBRIUM_SUPPLY_HOLD_AFTER_S={self.supply_hold_after_s} must be less than "
+                f"EQUILIBRIUM_SUPPLY_UNKNOWN_AFTER_S={self.supply_unknown_after_s}"
+            )
         if self.grace_ms >= self.tick_s * 1000:
-            raise ValueError("GRACE_MS must be shorter than TICK_S")
+            raise ValueError(
+                f"EQUILIBRIUM_GRACE_MS={self.grace_ms} must be shorter than "
+                f"EQUILIBRIUM_TICK_S={self.tick_s}"
+            )
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
-            raise ValueError("KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are needed with SASL")
+            raise ValueError("EQUILIBRIUM_KAFKA_SASL_USERNAME and _PASSWORD are needed with SASL")
         is_open = self.auth == "open" and not self.auth_open_anywhere
         if is_open and self.http_host not in _LOOPBACK:
             raise ValueError(
@@ -279,8 +303,10 @@ class Settings(BaseSettings):
 
 _SCHEMES = {
     "database_url": ("postgresql", "postgres"),
+    "database_replica_url": ("postgresql", "postgres"),
     "redis_url": ("redis", "rediss", "valkey", "valkeys", "unix"),
 }
+_ALL_SCHEMES = frozenset(scheme for schemes in _SCHEMES.values() for scheme in schemes)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -329,11 +355,25 @@ def effective(settings: Settings) -> list[tuple[str, str, str]]:
     return rows
 
 
+def _check_url(url: str, schemes: tuple[str, ...]) -> None:
+    """Raise `ValueError` for what no driver could use; the message never quotes the URL."""
+    if url.partition("://")[0] not in schemes:
+        raise ValueError(f"the URL must begin with {schemes[0]}://")
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        raise ValueError("the URL's host or port cannot be read") from None
+    if port == 0:
+        raise ValueError("the URL's port cannot be 0")
+
+
 def _masked(secret: str) -> str:
-    """A URL without its password; anything else not at all."""
+    """A URL without its password and its query, which may hold one; anything else not at all."""
     scheme, separator, rest = secret.partition("://")
-    if not separator:
+    if not separator or scheme not in _ALL_SCHEMES:
         return "********"
-    credentials, at, host = rest.rpartition("@")
+    credentials, at, address = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
-    return f"{scheme}://{user}{':********' if colon else ''}{at}{host}"
+    host, question, _ = address.partition("?")
+    query = "?********" if question else ""
+    return f"{scheme}://{user}{':********' if colon else ''}{at}{host}{query}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -38,10 +38,12 @@ from pricing.mode.ramps import Ramps
 from pricing.mode.system import CurrentPolicy
 from pricing.operations_store import PostgresOperations
 from pricing.ports import CityTick
+from pricing.processor.burial import Burial
+from pricing.processor.config import ProcessorConfig
 from pricing.processor.intake import Intake
 from pricing.processor.lanes import NewestLane, OrderedLane
 from pricing.processor.price_events import price_event
-from pricing.processor.processor import Outputs, ProcessorConfig, ZoneProcessor
+from pricing.processor.processor import Outputs, ZoneProcessor
 from pricing.projection import open_projection
 from pricing.publishing import KafkaPublisher
 from pricing.read_policy import ReadPolicy
@@ -64,14 +66,17 @@ from streaming.errors import BrokerError
 from streaming.partitioning import partition_for
 from streaming.price_feed import PriceFeed
 from streaming.producer import EventProducer
-from streaming.topics import SYSTEM_MODES, ZONE_PRICES, ensure_topics, full_name
+from streaming.topics import SYSTEM_MODES, ZONE_PRICES, TopicClash, ensure_topics, full_name
 
 _log = structlog.get_logger(__name__)
 
 _PUBLISH_TIMEOUT_S = 2.0
 _HISTORY_TICKS = 720
-"""An hour of ticks: what the history waits for while Postgres is away."""
+"""Of each city; an hour by default: what the history waits for while Postgres is away."""
+_REWIND_MS = 25 * 60_000
 _GROUP = "zone-processor"
+_TOPICS_EVERY_S = 30.0
+"""A topic that somebody deletes is made again after so long, at most."""
 _BEATS_A_SESSION = 20
 """A member hears of a rebalance within one beat: half a second with the default session."""
 
@@ -105,8 +110,10 @@ def kafka_config(settings: Settings) -> KafkaConfig:
 
 def database_config(settings: Settings) -> DatabaseConfig:
     """Postgres' part of the settings."""
+    replica = settings.database_replica_url
     return DatabaseConfig(
         url=settings.database_url.get_secret_value(),
+        replica_url=replica.get_secret_value() if replica else None,
         timeout_ms=settings.database_timeout_ms,
         max_in_flight=settings.database_max_in_flight,
     )
@@ -155,18 +162,25 @@ def open_breakers(
     return new_breakers(configs, observers=(metrics, *observers))
 
 
-async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> None:
-    """Create the topics that are missing; warn of those that are not as they must be.
+async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> list[TopicClash]:
+    """Create the topics that are missing; returns what is not as it must be with the others.
 
     Raises `BrokerError` when Kafka could not be asked within `timeout_s`; None: never gives up.
     """
     attempts = stamina.retry_context(
         on=BrokerError, attempts=None, timeout=timeout_s, wait_initial=0.2, wait_max=5.0
     )
+    clashes: list[TopicClash] = []
     async for attempt in attempts:
         with attempt:
-            for clash in await ensure_topics(config, timeout_s=10.0):
-                _log.warning("a topic is not as it must be", clash=str(clash))
+            clashes = await ensure_topics(config, timeout_s=10.0)
+    return clashes
+
+
+def warn_of_clashes(clashes: Iterable[TopicClash]) -> None:
+    """Name every topic that is not as it must be; only a person can decide what becomes of it."""
+    for clash in clashes:
+        _log.warning("a topic is not as it must be", clash=str(clash))
 
 
 @asynccontextmanager
@@ -303,7 +317,7 @@ async def open_processor(
     policy = load_policy(settings.policy_file, window)
     kafka = kafka_config(settings)
     metrics = ProcessorMetrics()
-    config = ProcessorConfig(window=window)
+    config = ProcessorConfig(window=window, rewind_ms=_rewind_ms(window))
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
         store = await stack.enter_async_context(PostgresStates(database_config(settings)))
@@ -326,23 +340,33 @@ async def open_processor(
         await stack.enter_async_context(
             open_projection(kafka, database_config(settings), now_ms=now_ms)
         )
+        burial = Burial(DeadLetters(producer, now_ms=now_ms))
         processor = ZoneProcessor(
             config=config,
             reader=reader,
             intake=Intake(
                 catalogue=catalogue,
                 locator=ZoneLocator(catalogue),
-                dead_letters=DeadLetters(producer, now_ms=now_ms),
+                burial=burial,
                 metrics=metrics,
             ),
+            burial=burial,
             surges=lambda slot: _surges(slot, catalogue, policy, window, kafka.partitions),
             outputs=_outputs(
-                cache, store, KafkaPublisher(producer, kafka, timeout_s=_PUBLISH_TIMEOUT_S)
+                cache,
+                store,
+                KafkaPublisher(producer, kafka, timeout_s=_PUBLISH_TIMEOUT_S),
+                capacity=_HISTORY_TICKS * len(catalogue.city_ids),
             ),
             metrics=metrics,
             now_ms=now_ms,
         )
         yield processor, metrics
+
+
+def _rewind_ms(window: WindowConfig) -> int:
+    """How far a partition is read again: 20 min more than counts remember, 25 min at least."""
+    return max(_REWIND_MS, window.memory_ms + 20 * 60_000)
 
 
 def _instance_id(settings: Settings) -> str | None:
@@ -363,7 +387,9 @@ def _surges(
     }
 
 
-def _outputs(cache: RedisStates, store: PostgresStates, publisher: KafkaPublisher) -> Outputs:
+def _outputs(
+    cache: RedisStates, store: PostgresStates, publisher: KafkaPublisher, *, capacity: int
+) -> Outputs:
     async def to_cache(city: CityStates) -> None:
         await cache.write(city.states)
 
@@ -377,20 +403,32 @@ def _outputs(cache: RedisStates, store: PostgresStates, publisher: KafkaPublishe
             await publisher.publish("zone-prices", [price_event(state) for state in city.changed])
 
     return Outputs(
-        history=[OrderedLane("database", to_store, capacity=_HISTORY_TICKS)],
+        history=[OrderedLane("database", to_store, capacity=capacity)],
         news=[
             NewestLane("redis", to_cache),
-            OrderedLane("kafka", to_topic, capacity=_HISTORY_TICKS),
+            OrderedLane("kafka", to_topic, capacity=capacity),
         ],
     )
 
 
 @asynccontextmanager
 async def _topics_in_background(config: KafkaConfig) -> AsyncIterator[None]:
-    """Create the topics while the process already works; goes on until Kafka was there."""
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(create_topics(config, timeout_s=None), name="topics")
+    """While open, see to it that the topics are there, as soon as Kafka is."""
+    task = asyncio.create_task(_keep_topics(config), name="topics")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _keep_topics(config: KafkaConfig) -> None:
+    told: set[TopicClash] = set()
+    while True:
         try:
-            yield
-        finally:
-            task.cancel()
+            clashes = set(await create_topics(config, timeout_s=None))
+            warn_of_clashes(clashes - told)
+            told = clashes
+        except Exception:  # noqa: BLE001 - a fault here costs missing topics, no process
+            _log.exception("topics cannot be seen to")
+        await asyncio.sleep(_TOPICS_EVERY_S)

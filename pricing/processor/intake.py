@@ -6,20 +6,15 @@ names a zone or city that we do not know is counted and skipped.
 
 from __future__ import annotations
 
-import stamina
-import structlog
-
 from pricing.metrics import ProcessorMetrics
+from pricing.processor.burial import Burial
 from pricing.processor.slot import Slot
 from pricing.surge.admission import Admission
 from pricing.zones import Catalogue, ZoneLocator
 from streaming.codec import decode
 from streaming.consumer import ConsumedRecord
-from streaming.dead_letter import DeadLetters
-from streaming.errors import InvalidMessage, StreamingError
+from streaming.errors import InvalidMessage
 from streaming.events import DriverStatusV1, Event, RideRequestV1
-
-_log = structlog.get_logger(__name__)
 
 
 class Intake:
@@ -30,42 +25,32 @@ class Intake:
         *,
         catalogue: Catalogue,
         locator: ZoneLocator,
-        dead_letters: DeadLetters,
+        burial: Burial,
         metrics: ProcessorMetrics,
     ) -> None:
         self._catalogue = catalogue
         self._locator = locator
-        self._dead_letters = dead_letters
+        self._burial = burial
         self._metrics = metrics
 
-    async def take(self, slot: Slot, record: ConsumedRecord) -> None:
-        """Count one record. Records are taken in the order of their partition."""
-        slot.saw(record.topic, record.timestamp_ms)
+    def take(self, slot: Slot, record: ConsumedRecord, now_ms: int) -> None:
+        """Count one record. Records are taken in the order of their partition.
+
+        A stamp from the future proves nothing about what arrived until then, so it moves the
+        partition no further than the present.
+        """
+        slot.saw(record.topic, min(record.timestamp_ms, now_ms))
         is_repeat = slot.is_repeat(record.topic, record.offset)
         try:
             event, payload = _read(record)
         except InvalidMessage as error:
             if not is_repeat:
                 self._metrics.read("unreadable", None)
-                await self._bury(record, error)
+                self._burial.offer(record, error)
             return
         admission = self._count(slot, event, payload, record.timestamp_ms)
         if not is_repeat:
             self._metrics.read(event.type, admission)
-
-    async def _bury(self, record: ConsumedRecord, error: InvalidMessage) -> None:
-        try:
-            async for attempt in stamina.retry_context(on=StreamingError, attempts=10, timeout=30):
-                with attempt:
-                    await self._dead_letters.send(record, error)
-        except StreamingError:
-            # The record stays in its topic; these coordinates find it again.
-            _log.exception(
-                "a record could not be dead-lettered",
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-            )
 
     def _count(
         self, slot: Slot, event: Event, payload: RideRequestV1 | DriverStatusV1, arrived_ms: int

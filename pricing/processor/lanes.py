@@ -16,12 +16,16 @@ from collections.abc import Awaitable, Callable, Collection
 import stamina
 import structlog
 
-from pricing.errors import DependencyError
+from pricing.errors import DependencySaturated, DependencyTimeout, DependencyUnavailable
 from pricing.surge.city import CityStates
 
 _log = structlog.get_logger(__name__)
 
 Write = Callable[[CityStates], Awaitable[object]]
+
+_AWAY = (DependencyUnavailable, DependencyTimeout, DependencySaturated)
+_REFUSALS = 10
+"""How often an output may refuse one tick before that tick is given up: about half a minute."""
 
 
 class Lane(ABC):
@@ -31,6 +35,7 @@ class Lane(ABC):
         self.name = name
         self.dropped_total = 0
         self._write = write
+        self._attempted: CityStates | None = None
         self._offered = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -42,17 +47,37 @@ class Lane(ABC):
         self._offered.set()
 
     async def run(self) -> None:
-        """Write what was offered, one tick at a time, each until it succeeds."""
+        """Write what was offered, one tick at a time, each until it succeeds.
+
+        An output that is away is waited for. One that refuses a tick again and again, or breaks
+        on it, would hold up all that follow: such a tick is logged, counted and given up.
+        """
         while True:
             await self._offered.wait()
-            async for attempt in stamina.retry_context(
-                on=DependencyError, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0
-            ):
-                with attempt:
-                    await self._write_next()
+            await self._write_one()
             if self._next() is None:
                 self._offered.clear()
                 self._idle.set()
+
+    async def _write_one(self) -> None:
+        refusals = 0
+
+        def may_succeed(error: Exception) -> bool:
+            nonlocal refusals
+            refusals += not isinstance(error, _AWAY)
+            return refusals < _REFUSALS
+
+        try:
+            async for attempt in stamina.retry_context(
+                on=may_succeed, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0
+            ):
+                with attempt:
+                    await self._write_next()
+        except Exception:  # noqa: BLE001 - whatever one tick does to its output, the next ones must go on
+            _log.exception("an output refuses a tick, which is given up", output=self.name)
+            self.dropped_total += 1
+            if self._attempted is not None:
+                self._done(self._attempted)
 
     async def drain(self) -> None:
         """Return once nothing is pending; the caller sets the deadline."""
@@ -77,7 +102,7 @@ class Lane(ABC):
     def _done(self, states: CityStates) -> None: ...
 
     async def _write_next(self) -> None:
-        states = self._next()
+        states = self._attempted = self._next()
         if states is not None:
             await self._write(states)
             self._done(states)
@@ -118,6 +143,7 @@ class OrderedLane(Lane):
         super().__init__(name, write)
         self._pending: deque[CityStates] = deque()
         self._capacity = capacity
+        self._is_dropping = False
 
     @property
     def pending(self) -> int:
@@ -129,8 +155,9 @@ class OrderedLane(Lane):
     def _put(self, states: CityStates) -> None:
         if len(self._pending) >= self._capacity:
             self._pending.popleft()
-            if self.dropped_total == 0:
+            if not self._is_dropping:
                 _log.error("output is away too long, oldest ticks are dropped", output=self.name)
+            self._is_dropping = True
             self.dropped_total += 1
         self._pending.append(states)
 
@@ -140,3 +167,4 @@ class OrderedLane(Lane):
     def _done(self, states: CityStates) -> None:
         if self._pending and self._pending[0] is states:
             self._pending.popleft()
+            self._is_dropping = False

@@ -15,13 +15,21 @@ from pricing.processor.processor import ZoneProcessor
 def create_probes(processor: ZoneProcessor, metrics: ProcessorMetrics) -> Starlette:
     """`/health`, `/health/live`, `/health/ready` and `/metrics` of a processor.
 
-    Ready means that it works, with or without partitions: a spare one waits for its turn.
+    Ready means that it works, with or without partitions: a spare one waits for its turn. One
+    that holds partitions and makes no tick is degraded: its input is away, or far behind.
     """
 
-    async def health(_request: Request) -> Response:
-        tick_ms = processor.last_tick_ms
+    async def health(request: Request) -> Response:
+        reasons = processor.troubles()
+        is_probe = request.url.path.rstrip("/").endswith("/ready")
         return JSONResponse(
-            {"status": "healthy", "partitions": sorted(processor.slots), "last_tick_ms": tick_ms}
+            {
+                "status": "degraded" if reasons else "healthy",
+                "reasons": reasons,
+                "partitions": sorted(processor.slots),
+                "last_tick_ms": processor.last_tick_ms,
+            },
+            status_code=503 if reasons and is_probe else 200,
         )
 
     async def expose(request: Request) -> Response:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import stamina
@@ -20,40 +20,25 @@ import structlog
 
 from pricing.drain import Drain
 from pricing.metrics import ProcessorMetrics
+from pricing.processor.burial import Burial
+from pricing.processor.config import ProcessorConfig
 from pricing.processor.intake import Intake
 from pricing.processor.lanes import Lane
 from pricing.processor.slot import Barrier, Slot
 from pricing.surge.city import CityStates, CitySurge
-from pricing.surge.config import WindowConfig
 from pricing.surge.ticks import CLOSING_MARGIN_MS, newest_closed_tick
 from streaming.consumer import Committed, LogReader, Polled
-from streaming.errors import BrokerError, BrokerRefused
+from streaming.errors import BrokerError, BrokerRefused, MembershipLost
 
 _log = structlog.get_logger(__name__)
 
 _IDLE_POLL_S = 0.25
 """Longest wait for records: the loop also has ticks to fire and a stop to notice."""
 _REFUSED_S = 1.0
+_STILL_TICKS = 6
+"""Without a tick for so long, a processor that holds partitions is not well."""
 _AHEAD_MS = 60_000
 """A topic read this much further than the other one waits, so that memory stays bounded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessorConfig:
-    """How far back to read, and which ticks are still news."""
-
-    window: WindowConfig
-    rewind_ms: int = 25 * 60_000
-    """How far a partition is read again; longer than `horizon_ms`."""
-    horizon_ms: int = 1_420_000
-    """The policy's memory: a tick is exact once so much log lies behind it."""
-    news_ms: int = 60_000
-    """An older tick, computed late, goes to Postgres only."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges against each other."""
-        if self.rewind_ms < self.horizon_ms:
-            raise ValueError(f"rewind_ms={self.rewind_ms} is less than the policy's memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +72,7 @@ class ZoneProcessor:
         config: ProcessorConfig,
         reader: LogReader,
         intake: Intake,
+        burial: Burial,
         surges: Callable[[int], Mapping[str, CitySurge]],
         outputs: Outputs,
         metrics: ProcessorMetrics,
@@ -95,12 +81,14 @@ class ZoneProcessor:
         self._config = config
         self._reader = reader
         self._intake = intake
+        self._burial = burial
         self._surges = surges
         self._outputs = outputs
         self._metrics = metrics
         self._now_ms = now_ms
         self._slots: dict[int, Slot] = {}
         self._uncommitted: dict[int, deque[_Computed]] = {}
+        self._opened_ms = 0
         self.last_tick_ms: int | None = None
 
     @property
@@ -113,15 +101,35 @@ class ZoneProcessor:
 
         Raises `InstanceFenced` when another process runs under our instance id.
         """
-        writers = [asyncio.create_task(lane.run()) for lane in self._outputs.lanes]
+        work = [lane.run() for lane in self._outputs.lanes]
+        others = [asyncio.create_task(one) for one in (*work, self._burial.run())]
+        others.append(asyncio.create_task(drain.wait()))
+        loop = asyncio.create_task(self._loop())
         try:
-            while not drain.is_draining:
-                await self._round()
+            # A writer never ends by itself: one that does takes the process along.
+            ended, _ = await asyncio.wait({loop, *others}, return_when=asyncio.FIRST_COMPLETED)
+            loop.cancel()
+            await asyncio.wait({loop})
+            for task in ended:
+                task.result()
             await self._drain()
         finally:
-            for writer in writers:
-                writer.cancel()
-            await asyncio.gather(*writers, return_exceptions=True)
+            for task in (loop, *others):
+                task.cancel()
+            await asyncio.gather(loop, *others, return_exceptions=True)
+
+    def troubles(self) -> list[str]:
+        """What speaks against calling this processor well: it holds partitions and stands still."""
+        if not self._slots:
+            return []
+        since_ms = self._now_ms() - (self.last_tick_ms or self._opened_ms)
+        if since_ms > _STILL_TICKS * self._config.window.tick_ms:
+            return [f"no tick for {since_ms // 1000} s"]
+        return []
+
+    async def _loop(self) -> None:
+        while True:
+            await self._round()
 
     async def _round(self) -> None:
         polled = await self._poll()
@@ -131,9 +139,11 @@ class ZoneProcessor:
             _log.info("partition lost", partition=number)
         for number in polled.opened:
             await self._open(number)
+        now_ms = self._now_ms()
         for record in polled.records:
             if (slot := self._slots.get(record.partition)) is not None:
-                await self._intake.take(slot, record)
+                self._intake.take(slot, record, now_ms)
+        await self._ask_for_barriers()
         for number in list(self._slots):
             await self._advance(number)
 
@@ -160,17 +170,21 @@ class ZoneProcessor:
 
     async def _open(self, number: int) -> None:
         """Start a partition from nothing; its records follow from `rewind_ms` ago."""
-        config, tick_ms = self._config, self._config.window.tick_ms
         committed = await self._committed(number)
-        written_ms = max((_tick_of(entry.metadata) for entry in committed.values()), default=0)
-        exact_ms = self._now_ms() - config.rewind_ms + config.horizon_ms
-        publish_from_ms = max(written_ms + tick_ms, -(-exact_ms // tick_ms) * tick_ms)
+        if committed is None:
+            return
+        tick_ms = self._config.window.tick_ms
+        now_ms = self._opened_ms = self._now_ms()
+        written_ms = _written_until(committed.values(), now_ms)
+        # Without a word of an earlier owner, the past is nobody's to write.
+        since_ms = written_ms + tick_ms if written_ms else now_ms - self._config.news_ms
+        publish_from_ms = max(-(-since_ms // tick_ms) * tick_ms, self._config.exact_from_ms(now_ms))
         self._slots[number] = Slot(
             number=number,
             cities=self._surges(number),
             topics=self._reader.topics,
             tick_ms=tick_ms,
-            grace_ms=config.window.grace_ms,
+            grace_ms=self._config.window.grace_ms,
             next_tick_ms=publish_from_ms - tick_ms,
             publish_from_ms=publish_from_ms,
             handled={topic: entry.offset for topic, entry in committed.items()},
@@ -178,29 +192,44 @@ class ZoneProcessor:
         self._uncommitted[number] = deque()
         _log.info("partition opened", partition=number, written_until_ms=written_ms)
 
-    async def _committed(self, number: int) -> Mapping[str, Committed]:
-        """What an earlier owner had done; nothing if Kafka does not say so for a while.
+    async def _committed(self, number: int) -> Mapping[str, Committed] | None:
+        """What an earlier owner had done; None where the partition is lost again already.
 
-        Not to know costs repeats, which every reader drops, and never a record.
+        Empty if Kafka does not say so for a while: not to know costs repeats, which every
+        reader drops, and never a record.
         """
         try:
-            async for attempt in stamina.retry_context(on=BrokerError, attempts=5, timeout=10):
+            async for attempt in stamina.retry_context(on=_may_answer, attempts=5, timeout=10):
                 with attempt:
                     return await self._reader.committed(number)
+        except MembershipLost:
+            return None
         except BrokerError as error:
             _log.warning("commits cannot be read", partition=number, reason=error.reason)
         return {}
 
+    async def _ask_for_barriers(self) -> None:
+        """Ask where the log ends, for every partition that needs it, all at once."""
+        closed_ms = self._closed_tick_ms(self._now_ms())
+        wanting = [
+            slot
+            for number, slot in self._slots.items()
+            if slot.wants_barrier(closed_ms, self._reader.positions(number))
+        ]
+        answers = await asyncio.gather(
+            *(self._reader.end_offsets(slot.number) for slot in wanting), return_exceptions=True
+        )
+        for slot, answer in zip(wanting, answers, strict=True):
+            if isinstance(answer, BrokerError):
+                _log.warning("the input cannot be reached, no ticks", reason=answer.reason)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                slot.barrier = Barrier(closed_ms, answer)
+
     async def _advance(self, number: int) -> None:
         slot = self._slots[number]
         positions = self._reader.positions(number)
-        closed_ms = self._closed_tick_ms(self._now_ms())
-        if slot.wants_barrier(closed_ms, positions):
-            try:
-                slot.barrier = Barrier(closed_ms, await self._reader.end_offsets(number))
-            except BrokerError as error:
-                _log.warning("the input cannot be reached, no ticks", reason=error.reason)
-                return
         self._balance(slot, positions)
         for tick_ms, states in slot.ticks(positions):
             self._write_out(tick_ms, states)
@@ -228,6 +257,8 @@ class ZoneProcessor:
 
     async def _commit(self, number: int) -> None:
         """Commit the newest tick that every output acknowledged, if there is a newer one."""
+        if self._burial.is_waiting(number):
+            return
         cities = self._slots[number].cities.keys()
         pending = [lane.oldest_pending_ms(cities) for lane in self._outputs.lanes]
         first_pending_ms = min((tick for tick in pending if tick is not None), default=None)
@@ -254,6 +285,21 @@ class ZoneProcessor:
             _log.warning("stopped before every output had everything; it is computed again")
 
 
-def _tick_of(metadata: str) -> int:
-    """The tick in a commit's metadata; 0 for a commit of something else."""
-    return int(metadata) if metadata.isascii() and metadata.isdigit() else 0
+def _may_answer(error: Exception) -> bool:
+    return isinstance(error, BrokerError) and not isinstance(error, MembershipLost)
+
+
+def _written_until(committed: Collection[Committed], now_ms: int) -> int:
+    """The last tick that every output has, by what the group keeps; 0: it does not say.
+
+    A tick that lies ahead was written by a wrong clock, and would stop the prices until then.
+    """
+    ticks = [int(entry.metadata) for entry in committed if _is_number(entry.metadata)]
+    ahead = [tick for tick in ticks if tick > now_ms]
+    if ahead:
+        _log.error("a commit lies in the future and is not believed", tick_ms=max(ahead))
+    return max((tick for tick in ticks if tick <= now_ms), default=0)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -1,0 +1,28 @@
+"""Settings of the zone processor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pricing.surge.config import WindowConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorConfig:
+    """How far back to read, and which ticks are still news."""
+
+    window: WindowConfig
+    rewind_ms: int = 25 * 60_000
+    """How far a partition is read again; longer than the windows' memory."""
+    news_ms: int = 60_000
+    """An older tick, computed late, goes to Postgres only."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges against each other."""
+        if self.rewind_ms < self.window.memory_ms + self.news_ms:
+            raise ValueError(f"rewind_ms={self.rewind_ms} is less than the windows' memory")
+
+    def exact_from_ms(self, now_ms: int) -> int:
+        """The first tick that is exact after reading again: its whole memory was read."""
+        tick_ms = self.window.tick_ms
+        return -(-(now_ms - self.rewind_ms + self.window.memory_ms) // tick_ms) * tick_ms
