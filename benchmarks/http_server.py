@@ -120,7 +120,9 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
     breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics,))
     health = PassiveHealth(now_ms=now_ms, breakers=breakers)
     policy = ReadPolicy(memo_ms=memo_ms)
+    local = LocalZones([zone.zone_id for zone in catalogue.zones])
     rungs = store_rungs(
+        local=local,
         cache=cache,
         store=MemoryStates(),
         breakers=breakers,
@@ -138,7 +140,7 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
     ladder = Ladder(
         cache=rungs.redis,
         store=rungs.database,
-        local=LocalZones([zone.zone_id for zone in catalogue.zones]),
+        local=local,
         policy=lambda: policy,
         tick_ms=1000 * _TICK_S,
         now_ms=now_ms,

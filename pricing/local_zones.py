@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from pricing.answers import FallbackReason, Rendered
 from pricing.model import Source, ZoneState
@@ -31,13 +32,15 @@ class Live:
 class Held:
     """A zone's state, and what a memo of it may answer."""
 
-    __slots__ = ("live", "rendered", "size", "state")
+    __slots__ = ("is_wanted", "live", "rendered", "size", "state")
 
     def __init__(self, state: ZoneState, live: Live | None, size: int) -> None:
         self.state = state
         self.live = live
         """The last time that a store said so; None where it was read from the disk or the topic."""
         self.size = size
+        self.is_wanted = False
+        """Read from the memo since a store was last asked."""
         self.rendered: Rendered | None = None
         """The answer's text but for its age; made on first use, None again with a new state."""
 
@@ -53,6 +56,7 @@ class LocalZones:
         self._known = frozenset(zone_ids)
         self._max_bytes = max_bytes
         self._held: dict[str, Held] = {}
+        self._wanted: dict[str, Held] = {}
         self.bytes = 0
         self.refused_total = 0
         """States that found no room."""
@@ -86,7 +90,22 @@ class LocalZones:
         held = self._held.get(zone_id)
         if held is None or held.live is None or held.live.begun_s < since_s:
             return None
+        if not held.is_wanted:
+            held.is_wanted = True
+            self._wanted[zone_id] = held
         return held
+
+    def ripening(self, before_s: float, at_most: int) -> list[str]:
+        """Zones that are read from the memo, and that no store was asked for since `before_s`.
+
+        Who asks a store for one zone may ask for these too: a few more in one call cost little,
+        and each would soon be a call of its own.
+        """
+        ripe = []
+        for zone_id, held in islice(self._wanted.items(), 2 * at_most):
+            if held.live is not None and held.live.begun_s < before_s:
+                ripe.append(zone_id)
+        return ripe[:at_most]
 
     def states(self) -> tuple[ZoneState, ...]:
         """Every state held."""
@@ -110,6 +129,7 @@ class LocalZones:
             self.refused_total += 1
             return
         self.bytes += size - held.size
+        self._is_asked(held)
         held.state, held.live, held.size, held.rendered = state, live, size, None
 
     def _confirm(self, held: Held, live: Live) -> None:
@@ -118,7 +138,13 @@ class LocalZones:
             return
         if known is None or (known.source, known.reason) != (live.source, live.reason):
             held.rendered = None
+        self._is_asked(held)
         held.live = live
+
+    def _is_asked(self, held: Held) -> None:
+        if held.is_wanted:
+            held.is_wanted = False
+            self._wanted.pop(held.state.zone_id, None)
 
 
 def _size(state: ZoneState) -> int:

@@ -36,12 +36,15 @@ from pricing.errors import (
     DependencyTimeout,
     DependencyUnavailable,
 )
+from pricing.local_zones import Live, LocalZones
 from pricing.model import Source, ZoneState
 from pricing.ports import ZoneStates
 from pricing.read_policy import ReadPolicy
 
 _log = structlog.get_logger(__name__)
 
+_COMPANIONS = 32
+"""Each costs a few µs in a call that costs a hundred."""
 _STALLED_S = 0.03
 """A timer that fires so late was held up by the event loop."""
 _RESERVE_S = 0.02
@@ -86,6 +89,42 @@ class Rung(Protocol):
     async def read(self, zone_ids: Sequence[str]) -> Reading: ...
 
 
+class Companions(Protocol):
+    """Zones to ask for beside those that somebody waits for."""
+
+    def beside(self, zone_ids: Sequence[str], now_s: float) -> Sequence[str]:
+        """These zones, and others behind them."""
+        ...
+
+    def keep(
+        self, zone_ids: Sequence[str], states: Mapping[str, ZoneState], begun_s: float
+    ) -> None:
+        """Take in what the others got; those who wait for `zone_ids` keep their own."""
+        ...
+
+
+class MemoCompanions:
+    """Asks Redis early for what the memo is asked for: at the half of its time.
+
+    Without it each zone that is read often becomes a call of its own whenever its memo ends.
+    """
+
+    def __init__(self, local: LocalZones, policy: Callable[[], ReadPolicy]) -> None:
+        self._local = local
+        self._policy = policy
+
+    def beside(self, zone_ids: Sequence[str], now_s: float) -> Sequence[str]:
+        ripe = self._local.ripening(now_s - self._policy().memo_ms / 2000, _COMPANIONS)
+        return [*zone_ids, *(one for one in ripe if one not in zone_ids)] if ripe else zone_ids
+
+    def keep(
+        self, zone_ids: Sequence[str], states: Mapping[str, ZoneState], begun_s: float
+    ) -> None:
+        if len(states) > len(zone_ids) or not states.keys() <= set(zone_ids):
+            others = [state for one, state in states.items() if one not in zone_ids]
+            self._local.keep(others, Live(Source.REDIS, None, begun_s))
+
+
 def judge(error: BaseException) -> Verdict:
     """What the end of a call says of the server: our own full pool says nothing."""
     if isinstance(error, DependencySaturated | RejectedLocally) or not isinstance(error, Exception):
@@ -120,6 +159,7 @@ class StoreRung:
         limits: Callable[[], HopLimits],
         observers: Sequence[CallObserver] = (),
         admits: Callable[[str], bool] = lambda _dependency: True,
+        companions: Companions | None = None,
         now_s: Monotonic = monotonic_s,
     ) -> None:
         self.source = source
@@ -130,6 +170,7 @@ class StoreRung:
         self._limits = limits
         self._observers = tuple(observers)
         self._admits = admits
+        self._companions = companions
         self._now_s = now_s
         self._flight: BatchedFlight[str, Reading] = BatchedFlight(self._fetch)
 
@@ -179,8 +220,10 @@ class StoreRung:
     async def _fetch(self, zone_ids: Sequence[str]) -> Reading:
         """One call to the store, for everybody who asked in this turn."""
         begun_s = self._now_s()
+        companions = self._companions
+        wanted = zone_ids if companions is None else companions.beside(zone_ids, begun_s)
         try:
-            states = await self.breaker.call(lambda: self._bounded(zone_ids))
+            states = await self.breaker.call(lambda: self._bounded(wanted))
         except RejectedLocally as error:
             return Reading({}, error)
         except DependencyError as error:
@@ -189,6 +232,8 @@ class StoreRung:
             return Reading({}, error)
         for observer in self._observers:
             observer.succeeded(self._dependency)
+        if companions is not None:
+            companions.keep(zone_ids, states, begun_s)
         return Reading(states, begun_s=begun_s)
 
     async def _bounded(self, zone_ids: Sequence[str]) -> Mapping[str, ZoneState]:
@@ -230,12 +275,20 @@ def store_rungs(
     policy: Callable[[], ReadPolicy],
     observers: Sequence[CallObserver] = (),
     admits: Callable[[str], bool] = lambda _dependency: True,
+    local: LocalZones | None = None,
     now_s: Monotonic = monotonic_s,
 ) -> StoreRungs:
-    """Redis and Postgres as rungs, behind the breakers `redis` and `database`."""
+    """Redis and Postgres as rungs, behind the breakers `redis` and `database`.
+
+    With `local`, Redis is asked early for the zones that its memo is asked for.
+    """
 
     def rung(
-        dependency: str, source: Source, states: ZoneStates, limits: Callable[[], HopLimits]
+        dependency: str,
+        source: Source,
+        states: ZoneStates,
+        limits: Callable[[], HopLimits],
+        companions: Companions | None = None,
     ) -> StoreRung:
         return StoreRung(
             dependency=dependency,
@@ -245,6 +298,7 @@ def store_rungs(
             limits=limits,
             observers=observers,
             admits=admits,
+            companions=companions,
             now_s=now_s,
         )
 
@@ -257,7 +311,13 @@ def store_rungs(
         return HopLimits(now.database_timeout_ms, now.database_in_flight)
 
     return StoreRungs(
-        rung("redis", Source.REDIS, cache, of_redis),
+        rung(
+            "redis",
+            Source.REDIS,
+            cache,
+            of_redis,
+            None if local is None else MemoCompanions(local, policy),
+        ),
         rung("database", Source.DATABASE, store, of_database),
     )
 

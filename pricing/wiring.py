@@ -209,6 +209,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         await stack.enter_async_context(
             probing(health, {"redis": cache.ping, "database": store.ping}, breakers=breakers)
         )
+        local = LocalZones([zone.zone_id for zone in catalogue.zones])
         rungs = store_rungs(
             cache=cache,
             store=store,
@@ -216,10 +217,10 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             policy=lambda: policy.now.read,
             observers=observers,
             admits=ramps.admits,
+            local=local,
         )
         stack.push_async_callback(rungs.close)
         clock = StateClock(now_ms, _elapsed_s)
-        local = LocalZones([zone.zone_id for zone in catalogue.zones])
         ladder = Ladder(
             cache=rungs.redis,
             store=rungs.database,

@@ -14,6 +14,7 @@ from pricing.answers import FallbackReason, Via, caching_headers
 from pricing.errors import DependencySaturated, DependencyUnavailable
 from pricing.model import Source
 from pricing.read_policy import Level, ReadPolicy, level_of, stale_limit_ms
+from pricing.rungs import store_rungs
 from tests.support.api import ZONES, LadderWorld
 from tests.support.waiting import until
 from tests.support.zone_states import STEP_MS, TICK_MS, zone_state
@@ -240,3 +241,32 @@ async def test_timeout_of_a_process_that_stood_still_says_nothing_of_the_server(
         answer = await world.ladder.price(Z1)
     assert answer.source is Source.DEFAULT
     assert world.breakers["redis"].state is State.CLOSED
+
+
+async def test_zones_that_the_memo_is_asked_for_are_read_again_beside_another():
+    world = LadderWorld(memo_ms=60_000)
+    world.cache.put(zone_state("z1"), zone_state("z2"), zone_state("z10"))
+    now_s = [1_000.0]
+    world.rungs = store_rungs(
+        cache=world.cache,
+        store=world.store,
+        breakers=world.breakers,
+        policy=lambda: world.policy,
+        local=world.local,
+        now_s=lambda: now_s[0],
+    )
+    world.ladder._rungs = (world.rungs.redis, world.rungs.database)
+    world.ladder._now_s = lambda: now_s[0]
+    await world.ladder.price(Z1)
+    await world.ladder.price(Z1)  # out of the memo: now it is wanted
+    now_s[0] += 29
+    await world.ladder.price(Z2)
+    assert world.cache.reads[-1] == ("z2",), "not at the half of its time yet"
+    now_s[0] += 2
+    newer = zone_state("z1", TICK_MS + STEP_MS)
+    world.cache.put(newer)
+    await world.ladder.price(Z10)
+    assert world.cache.reads[-1] == ("z10", "z1")
+    assert world.local.get("z1") == newer
+    assert (await world.ladder.price(Z1)).via is Via.MEMO
+    assert len(world.cache.reads) == 3
