@@ -120,6 +120,7 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
     breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics,))
     health = PassiveHealth(now_ms=now_ms, breakers=breakers)
     policy = ReadPolicy(memo_ms=memo_ms)
+    mode_policy = ModePolicy(read=policy)
     local = LocalZones([zone.zone_id for zone in catalogue.zones])
     rungs = store_rungs(
         local=local,
@@ -152,7 +153,7 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
             ladder=ladder,
             publisher=_NoPublisher(),
             now_ms=now_ms,
-            policy=ModePolicy,
+            policy=lambda: mode_policy,
             health=health,
             metrics=metrics,
             config=ApiConfig(log_price_reads=False),

@@ -22,6 +22,7 @@ from pricing.api.price_route import PATH as PRICE_PATH
 from pricing.api.price_route import PriceRoute
 from pricing.api.problems import BODY_TOO_LARGE, BUSY, INTERNAL, SHUTTING_DOWN, Problem, respond
 from pricing.api.system_headers import Headers, SystemHeaders
+from pricing.api.whole_answer import write_whole
 from pricing.auth import may
 from pricing.keys import Role
 from pricing.model import Zone
@@ -185,6 +186,8 @@ class _Exchange:
         self.status = status
         headers += self.system_headers()
         send = self._send
+        if not self._parts.drain.is_draining and write_whole(send, status, headers, content):
+            return
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
