@@ -24,6 +24,8 @@ class RampConfig:
     success_threshold: float = 0.99
     minimum_number_of_calls: int = 5
     """A step with fewer calls is judged well only if none failed."""
+    slow_threshold: float = 0.05
+    """Share of the calls of a step that may be slow; one always may."""
     fall_back: int = 2
 
     def __post_init__(self) -> None:
@@ -34,6 +36,7 @@ class RampConfig:
         _check(self, "step_s", self.step_s > 0)
         _check(self, "jitter", 0 <= self.jitter < 1)
         _check(self, "success_threshold", 0 < self.success_threshold <= 1)
+        _check(self, "slow_threshold", 0 <= self.slow_threshold <= 1)
         _check(self, "fall_back", self.fall_back >= 1)
 
     def bound_s(self) -> float:
@@ -49,6 +52,8 @@ class Ramp:
     until_s: float = 0.0
     successes: int = 0
     failures: int = 0
+    slow: int = 0
+    """Of the successes."""
 
     def share(self, config: RampConfig) -> int:
         """Per cent of the calls that may go there."""
@@ -61,11 +66,11 @@ class Ramp:
         """Whether a call may go there; `random` in [0, 1)."""
         return random * FULL < self.share(config)
 
-    def count(self, *, failed: bool) -> Ramp:
+    def count(self, *, failed: bool, slow: bool = False) -> Ramp:
         """The ramp after a call."""
         if failed:
             return replace(self, failures=self.failures + 1)
-        return replace(self, successes=self.successes + 1)
+        return replace(self, successes=self.successes + 1, slow=self.slow + slow)
 
 
 def done(config: RampConfig) -> Ramp:
@@ -78,16 +83,19 @@ def begin(config: RampConfig, now_s: float, random: float) -> Ramp:
     return Ramp(index=0, until_s=_until_s(config, now_s, random))
 
 
-def advance(
-    config: RampConfig, ramp: Ramp, now_s: float, random: float, *, is_slow: bool = False
-) -> Ramp:
-    """The ramp as time goes by. `is_slow`: answers take too long, so no step counts as good."""
+def advance(config: RampConfig, ramp: Ramp, now_s: float, random: float) -> Ramp:
+    """The ramp as time goes by.
+
+    Judged by the dependency's own calls alone: what the ramp keeps from it may make everything
+    else slow, and must not keep the ramp from going on.
+    """
     if ramp.is_done(config) or now_s < ramp.until_s:
         return ramp
     calls = ramp.successes + ramp.failures
-    is_good = not is_slow and ramp.successes >= config.success_threshold * calls
+    is_good = ramp.successes >= config.success_threshold * calls
     if calls < config.minimum_number_of_calls:
-        is_good = not is_slow and not ramp.failures
+        is_good = not ramp.failures
+    is_good = is_good and ramp.slow <= max(1, config.slow_threshold * calls)
     index = ramp.index + 1 if is_good else max(0, ramp.index - config.fall_back)
     return Ramp(index=index, until_s=_until_s(config, now_s, random))
 

@@ -149,6 +149,12 @@ def read_policy(settings: Settings) -> ReadPolicy:
     )
 
 
+def _slow_calls_s(settings: Settings) -> dict[str, float]:
+    """By store, from how many seconds on a call is slow."""
+    texts = {"redis": settings.breaker_redis, "database": settings.breaker_database}
+    return {name: parse_breaker(text).slow_call_duration_s for name, text in texts.items()}
+
+
 def open_breakers(
     settings: Settings, metrics: Metrics, *observers: BreakerObserver
 ) -> BreakerRegistry:
@@ -192,7 +198,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     catalogue = load_catalogue(settings.zones_file)
     kafka = kafka_config(settings)
     metrics = Metrics()
-    bell, ramps = Bell(), Ramps(("redis", "database"))
+    bell, ramps = Bell(), Ramps(_slow_calls_s(settings))
     breakers = open_breakers(settings, metrics, ramps, bell)
     quantum_micro = load_policy(settings.policy_file, window_config(settings)).quantum_micro
     policy = CurrentPolicy(policies(read_policy(settings), quantum_micro))

@@ -91,6 +91,9 @@ class PriceFeed:
         )
         await consumer.start()
         consumer.assign(self._partitions)
+        # Assigning only asks for the topic's leaders; the next call needs to know them.
+        client: Any = consumer._client  # noqa: SLF001 - the consumer has no way to wait for it
+        await client.force_metadata_update()
         ends = await log_ends(consumer, self._partitions)
         begins = await consumer.beginning_offsets(self._partitions)
         self._positions = {

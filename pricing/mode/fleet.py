@@ -59,7 +59,8 @@ class Fleet:
             try:
                 for record in await self._feed.read(_READ_S):
                     self._take(record)
-            except BrokerError:
+            except BrokerError as error:
+                _log.info("the fleet cannot be heard", why=str(error))
                 rest_s = min(rest_s * 2, _LONGEST_REST_S)
             else:
                 rest_s = _EVERY_S

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as random_module
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -15,11 +15,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Ramps:
-    """The ramps of the stores, by name; an observer of their breakers. One event loop."""
+    """The ramps of the stores, by name; an observer of their breakers. One event loop.
+
+    `slow_s`: by store, from how many seconds on a call counts as slow.
+    """
 
     def __init__(
         self,
-        names: Iterable[str],
+        slow_s: Mapping[str, float],
         config: RampConfig | None = None,
         *,
         now_s: Monotonic = monotonic_s,
@@ -28,7 +31,8 @@ class Ramps:
         self._config = config or RampConfig()
         self._now_s = now_s
         self._random = random
-        self._ramps: dict[str, Ramp] = {name: done(self._config) for name in names}
+        self._slow_s = dict(slow_s)
+        self._ramps: dict[str, Ramp] = {name: done(self._config) for name in slow_s}
         self._is_ramping = False
 
     @property
@@ -47,13 +51,13 @@ class Ramps:
             return True
         return self._ramps[name].admits(self._config, self._random())
 
-    def advance(self, *, is_slow: bool = False) -> None:
+    def advance(self) -> None:
         """Let time go by; its owner calls this about once a second."""
         if not self._is_ramping:
             return
         now_s = self._now_s()
         for name, ramp in self._ramps.items():
-            self._put(name, advance(self._config, ramp, now_s, self._random(), is_slow=is_slow))
+            self._put(name, advance(self._config, ramp, now_s, self._random()))
 
     def on_state_change(self, name: str, transition: Transition) -> None:
         if name not in self._ramps:
@@ -65,9 +69,10 @@ class Ramps:
             self._put(name, done(self._config))
 
     def on_call(self, name: str, verdict: Verdict, duration_s: float) -> None:
-        del duration_s
         if self._is_ramping and name in self._ramps and verdict is not Verdict.NEUTRAL:
-            self._ramps[name] = self._ramps[name].count(failed=verdict is Verdict.FAILURE)
+            is_slow = duration_s >= self._slow_s[name]
+            failed = verdict is Verdict.FAILURE
+            self._ramps[name] = self._ramps[name].count(failed=failed, slow=is_slow)
 
     def on_rejected(self, name: str) -> None: ...
 

@@ -13,7 +13,6 @@ from fallback.pump import PumpState
 from fallback.sketch import BudgetBurn, LatencySketch, ShareWindow
 from pricing.health import HealthSource
 from pricing.local_zones import LocalZones
-from pricing.mode.inputs import READ_P95_MS
 from pricing.mode.judgement import Link, judge_database, judge_kafka, judge_redis
 from pricing.mode.pulse import Pulse
 from pricing.mode.ramps import Ramps
@@ -98,13 +97,6 @@ class Signals:
         }
         return {name: self._after_sample(signal) for name, signal in signals.items()}
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether price reads take longer than a well system's."""
-        p95_s = self._parts.pulse.read_times.quantile(self._sampled_s or 0.0, _PERCENTILE)
-        band = READ_P95_MS.minor
-        return p95_s is not None and band is not None and p95_s * 1000 >= band.enter
-
     def _after_sample(self, signal: Signal) -> Signal:
         def sampled(now_s: float) -> Reading | None:
             if now_s != self._sampled_s:
@@ -119,7 +111,7 @@ class Signals:
         parts = self._parts
         parts.pulse.beat(now_s)
         parts.breakers.expire()
-        parts.ramps.advance(is_slow=self.is_slow)
+        parts.ramps.advance()
         self._ages_ms = sorted(parts.age_ms_of(one.window_end_ms) for one in parts.local.states())
         self._start(now_s)
         self._count(now_s)

@@ -76,7 +76,7 @@ def system_mode(
         policy=policy,
         journal=journal,
         fleet=None,
-        ramps=Ramps(("redis", "database")),
+        ramps=Ramps({"redis": 0.08, "database": 0.3}),
         metrics=metrics,
         breakers=breakers,
         health=health,

@@ -9,12 +9,14 @@ from fallback.ramp import Ramp, RampConfig, advance, begin, done
 CONFIG = RampConfig(jitter=0.0)
 
 
-def walk(ramp: Ramp, *, good: int = 10, bad: int = 0, slow: bool = False) -> Ramp:
+def walk(ramp: Ramp, *, good: int = 10, bad: int = 0, slow: int = 0) -> Ramp:
     for _ in range(good):
         ramp = ramp.count(failed=False)
     for _ in range(bad):
         ramp = ramp.count(failed=True)
-    return advance(CONFIG, ramp, ramp.until_s, 0.5, is_slow=slow)
+    for _ in range(slow):
+        ramp = ramp.count(failed=False, slow=True)
+    return advance(CONFIG, ramp, ramp.until_s, 0.5)
 
 
 def test_good_steps_lead_to_everything():
@@ -38,13 +40,16 @@ def test_bad_step_falls_back_two():
     assert ramp.share(CONFIG) == 40
     assert walk(ramp, good=98, bad=2).share(CONFIG) == 10
     assert walk(ramp, good=99, bad=1).share(CONFIG) == 70
-    assert walk(ramp, slow=True).share(CONFIG) == 10
+    assert walk(ramp, good=38, slow=2).share(CONFIG) == 70
+    assert walk(ramp, good=38, slow=3).share(CONFIG) == 10
     assert walk(begin(CONFIG, 0.0, 0.5), bad=1).share(CONFIG) == 5
 
 
 def test_quiet_step_is_good_unless_a_call_failed():
     assert walk(begin(CONFIG, 0.0, 0.5), good=0).share(CONFIG) == 10
     assert walk(begin(CONFIG, 0.0, 0.5), good=3, bad=1).share(CONFIG) == 5
+    assert walk(begin(CONFIG, 0.0, 0.5), good=1, slow=1).share(CONFIG) == 10
+    assert walk(begin(CONFIG, 0.0, 0.5), good=1, slow=2).share(CONFIG) == 5
 
 
 @given(st.floats(0, 1, exclude_max=True))

@@ -25,7 +25,7 @@ def clocks() -> FakeClocks:
 
 @pytest.fixture
 def ramps(clocks) -> Ramps:
-    return Ramps(("redis", "database"), CONFIG, now_s=clocks.now_s, random=lambda: 0.07)
+    return Ramps({"redis": 0.08, "database": 0.3}, CONFIG, now_s=clocks.now_s, random=lambda: 0.07)
 
 
 def test_store_that_is_back_gets_its_load_in_steps(ramps, clocks):
@@ -57,7 +57,9 @@ def test_failing_or_slow_steps_do_not_count(ramps, clocks):
     ramps.advance()
     assert ramps.share("redis") == 5
     clocks.advance(3.1)
-    ramps.advance(is_slow=True)
+    for _ in range(9):
+        ramps.on_call("redis", Verdict.SUCCESS, 0.081)
+    ramps.advance()
     assert ramps.share("redis") == 5
 
 

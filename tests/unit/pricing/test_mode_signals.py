@@ -28,7 +28,9 @@ class Watched:
         self.clocks = FakeClocks(now=1_000.0)
         self.spool = SPOOL
         self.lag = LatencySketch()
-        self.ramps = Ramps(("redis", "database"), RampConfig(jitter=0.0), now_s=self.clocks.now_s)
+        self.ramps = Ramps(
+            {"redis": 0.08, "database": 0.3}, RampConfig(jitter=0.0), now_s=self.clocks.now_s
+        )
         self.signals = Signals(
             SignalParts(
                 breakers=self.world.breakers,

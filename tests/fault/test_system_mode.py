@@ -1,0 +1,239 @@
+"""The system mode of real processes while their dependencies are hurt."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from typing import Any
+
+import asyncpg
+import pytest
+
+from pricing.wiring import create_topics
+from tests.support.processes import environment, running
+from tests.support.read_path import Api, api_process, ticking
+from tests.support.servers import through
+
+pytestmark = pytest.mark.timeout(300)
+
+SCALE = float(os.environ.get("EQUILIBRIUM_TEST_MODE_SCALE", "10"))
+"""How much faster than in earnest the flapping goes: 1 is 20 s up and 5 s down for 3 min."""
+DWELL_S = 1.0
+LEVEL = "/admin/reliability/degradation/set-level"
+FLOOR = {"kind": "floor", "level": "moderate", "reason": "maintenance of the cache"}
+
+
+@pytest.fixture
+def proxies(redis_proxy, postgres_proxy, kafka_proxy):
+    return {"redis": redis_proxy, "database": postgres_proxy, "kafka": kafka_proxy}
+
+
+@pytest.fixture
+def settings(proxies, redis_url, database_url, proxied_kafka_config, tmp_path):
+    return environment(
+        database_url=through(database_url, proxies["database"]),
+        redis_url=through(redis_url, proxies["redis"]),
+        kafka=proxied_kafka_config,
+        state_dir=tmp_path / "state",
+        EQUILIBRIUM_MODE_DOWN_DWELL_S=str(DWELL_S),
+    )
+
+
+@pytest.fixture
+async def ticks(redis_url, database_url, kafka_config):
+    await create_topics(kafka_config, timeout_s=30)
+    async with ticking(redis_url, database_url):
+        yield
+
+
+@pytest.fixture
+async def api(settings, ticks, tmp_path):
+    async with api_process(settings, tmp_path) as api:
+        await api.settled()
+        yield api
+
+
+async def mode_of(api: Api, *, fleet: bool = False) -> dict[str, Any]:
+    query = "?fleet=true" if fleet else ""
+    data: dict[str, Any] = (await api.get(f"/api/v1/system/mode{query}")).json()["data"]
+    return data
+
+
+async def until_mode(api: Api, *modes: str, within_s: float) -> tuple[dict[str, Any], float]:
+    """The mode once it is one of these, and how long that took."""
+    began_s = time.monotonic()
+    while True:
+        data = await mode_of(api)
+        taken_s = time.monotonic() - began_s
+        if data["mode"] in modes:
+            return data, taken_s
+        assert taken_s < within_s, data
+        await asyncio.sleep(0.05)
+
+
+async def until_well(api: Api, within_s: float) -> float:
+    began_s = time.monotonic()
+    await api.settled(within_s)
+    return time.monotonic() - began_s
+
+
+@pytest.mark.parametrize(
+    ("dead", "modes", "causes"),
+    [
+        (("redis",), ("degraded",), {"redis"}),
+        (("database",), ("degraded",), {"database"}),
+        (("redis", "database"), ("emergency",), {"database"}),
+        (("redis", "database", "kafka"), ("emergency",), {"database"}),
+    ],
+    ids=["redis", "database", "both stores", "all"],
+)
+async def test_dead_dependencies_set_the_mode_and_it_finds_back(api, proxies, dead, modes, causes):
+    for name in dead:
+        await proxies[name].refuse()
+    load = asyncio.create_task(api.read_for(10, readers=4))
+    data, detected_s = await until_mode(api, *modes, within_s=15)
+    assert {cause["input"] for cause in data["causes"]} >= causes
+    seen = await load
+    assert not seen.failures, seen.failures[:3]
+    for name in dead:
+        await proxies[name].heal()
+    load = asyncio.create_task(api.read_for(5, readers=2))
+    back_s = await until_well(api, within_s=60)
+    assert not (await load).failures
+    print(f"\n{dead}: detected after {detected_s:.1f} s, back after {back_s:.1f} s")  # noqa: T201
+
+
+async def test_dead_kafka_shows_and_the_backlog_drains(api, proxies):
+    await proxies["kafka"].refuse()
+    async with api.client() as client:
+        ride = {"zone_id": "161"}
+        taken = await client.post("/api/v1/events/ride-requests", json=ride)
+        assert taken.json()["data"][0]["status"] == "buffered"
+        data, _ = await until_mode(api, "degraded", within_s=30)
+        assert "kafka" in {cause["input"] for cause in data["causes"]}
+        assert data["backlog"]["events"] >= 1
+        await proxies["kafka"].heal()
+        await until_well(api, within_s=60)
+        assert (await mode_of(api))["backlog"]["events"] == 0
+
+
+async def test_filling_spool_degrades_and_drains(api, settings, proxies, tmp_path):
+    """To 75 % of the quota: degraded; drained after Kafka is back, and normal."""
+    small = {
+        **settings,
+        "EQUILIBRIUM_SPOOL_QUOTA_BYTES": str(48 * 1024 * 1024),
+        "EQUILIBRIUM_SPOOL_FREE_FLOOR_BYTES": "0",
+        "EQUILIBRIUM_STATE_DIR": str(tmp_path / "other"),
+        "EQUILIBRIUM_INSTANCE": "small",
+    }
+    async with api_process(small, tmp_path) as other:
+        await other.settled()
+        await proxies["kafka"].refuse()
+        async with other.client() as client:
+            batch = [{"zone_id": "161", "rider_id": "r" * 60, "request_id": "x" * 60}] * 500
+            while (await mode_of(other))["backlog"]["percent"] < 75:
+                answer = await client.post("/api/v1/events/ride-requests", json=batch, timeout=30)
+                assert answer.status_code == 202, answer.text
+        data, _ = await until_mode(other, "degraded", within_s=10)
+        levels = {cause["input"]: cause["level"] for cause in data["causes"]}
+        assert levels.get("spool_percent") in ("minor", "moderate"), data["causes"]
+        await proxies["kafka"].heal()
+        await until_well(other, within_s=120)
+        assert (await mode_of(other))["backlog"]["events"] == 0
+
+
+async def test_flapping_redis_changes_the_mode_at_most_four_times(
+    settings, ticks, proxies, tmp_path
+):
+    flapping = {**settings, "EQUILIBRIUM_MODE_DOWN_DWELL_S": str(60 / SCALE)}
+    async with api_process(flapping, tmp_path) as api:
+        await api.settled()
+        before = await api.metric("mode_transitions_total")
+        load = asyncio.create_task(api.read_for(180 / SCALE, readers=2))
+        while not load.done():
+            await proxies["redis"].refuse()
+            await asyncio.wait([load], timeout=5 / SCALE)
+            await proxies["redis"].heal()
+            await asyncio.wait([load], timeout=20 / SCALE)
+        assert not (await load).failures
+        assert await api.metric("mode_transitions_total") - before <= 4
+
+
+async def test_override_survives_kill_9_and_ends_by_itself(settings, ticks, proxies, tmp_path):
+    for proxy in proxies.values():
+        await proxy.refuse()  # everything is dead meanwhile
+    async with api_process(settings, tmp_path) as first:
+        async with first.client() as client:
+            wish = {**FLOOR, "level": "critical", "expires_in_s": 25}
+            made = await client.post(LEVEL, json=wish)
+        assert (made.status_code, made.json()["durable"]) == (200, True)
+        await first.process.kill()
+    for proxy in proxies.values():
+        await proxy.heal()
+    async with api_process(settings, tmp_path) as second:
+        data = await mode_of(second)
+        assert (data["level"], data["override"]["reason"]) == ("critical", FLOOR["reason"])
+        await until_well(second, within_s=60)
+        assert (await mode_of(second))["override"] is None
+
+
+async def test_instances_that_disagree_are_seen_in_the_fleet(api, settings, tmp_path):
+    other_settings = {
+        **settings,
+        "EQUILIBRIUM_STATE_DIR": str(tmp_path / "other"),
+        "EQUILIBRIUM_INSTANCE": "second",
+    }
+    async with api_process(other_settings, tmp_path) as other:
+        await other.settled()
+        async with other.client() as client:
+            assert (await client.post(LEVEL, json=FLOOR)).status_code == 200
+        began_s = time.monotonic()
+        while True:
+            told = (await mode_of(api, fleet=True))["fleet"]["instances"]
+            modes = {one["instance"]: one["mode"] for one in told}
+            if modes.get("second") == "degraded":
+                break
+            assert time.monotonic() - began_s < 30, told
+            await asyncio.sleep(0.2)
+        assert sorted(modes.values()) == ["degraded", "normal"]
+
+
+async def test_acts_and_changes_reach_postgres_though_it_was_dead(
+    api, settings, proxies, database_url, kafka_config, tmp_path
+):
+    await proxies["database"].refuse()
+    processor = {**settings, "EQUILIBRIUM_STATE_DIR": str(tmp_path / "processor")}
+    async with running("processor", settings=processor, directory=tmp_path):
+        async with api.client() as client:
+            assert (await client.post(LEVEL, json=FLOOR)).status_code == 200
+            assert (await client.get("/admin/audit")).json()["source"] == "memory"
+        await proxies["database"].heal()
+        rows = await _rows(database_url, "SELECT actor, action, after FROM audit_log")
+        assert [(row["actor"], row["action"]) for row in rows] == [("anyone", "mode.override.set")]
+        assert json.loads(rows[0]["after"])["level"] == "moderate"
+        changes = await _rows(
+            database_url, "SELECT * FROM mode_events WHERE new_level = 'moderate'"
+        )
+        assert {row["kind"] for row in changes} == {"mode"}
+        while (await api.breaker("database")) != "CLOSED":
+            await asyncio.sleep(0.1)
+        async with api.client() as client:
+            page = (await client.get("/admin/audit")).json()
+            history = (await client.get("/admin/reliability/mode/history?limit=1")).json()
+        assert (page["source"], page["data"][0]["action"]) == ("database", "mode.override.set")
+        assert history["next"] or len(history["data"]) == 1
+
+
+async def _rows(url: str, query: str, within_s: float = 60) -> list[asyncpg.Record]:
+    """The rows once there are some."""
+    connection = await asyncpg.connect(url)
+    try:
+        end_s = time.monotonic() + within_s
+        while not (rows := await connection.fetch(query)):
+            assert time.monotonic() < end_s, query
+            await asyncio.sleep(0.2)
+        return rows
+    finally:
+        await connection.close()
