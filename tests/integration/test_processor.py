@@ -16,6 +16,7 @@ from streaming.codec import decode
 from streaming.events import DRIVER_STATUS, RIDE_REQUEST, Event, new_event_id, rfc3339
 from streaming.producer import EventProducer
 from streaming.topics import ensure_topics, full_name
+from tests.support import servers
 from tests.support.grid_city import grid_zones
 from tests.support.processes import SHORT, SHORT_WINDOWS, environment, run_once, running
 from tests.support.surge_model import counts_at, multiplier
@@ -219,6 +220,34 @@ async def test_unreadable_records_are_dead_lettered_and_the_partition_goes_on(
     assert [record.value for record in dead] == [b"no json", b"{}", b"{}"]
     rows, _ = await history(database_url)
     assert any(row["demand_count"] for row in rows.values())
+
+
+async def test_a_processor_ends_in_time_with_its_broker_frozen(
+    own_kafka, own_directory, database_url, redis_url, zones
+):
+    kafka = servers.kafka_config_for(own_kafka, "frozen.")
+    await ensure_topics(kafka, timeout_s=30)
+    values = environment(
+        database_url=database_url,
+        redis_url=redis_url,
+        kafka=kafka,
+        state_dir=own_directory / "state",
+        **SHORT,
+    )
+    code, printed = await run_once("migrate", settings=values, directory=own_directory)
+    assert code == 0, printed
+    async with processor(values, own_directory, "p1") as only:
+        async with asyncio.timeout(30):
+            while "partition opened" not in only.log:
+                await asyncio.sleep(0.1)
+        own_kafka.freeze()
+        try:
+            async with asyncio.timeout(30):
+                while "no answer within the deadline" not in only.log:
+                    await asyncio.sleep(0.1)
+            assert await only.stop() == 0, only.log
+        finally:
+            own_kafka.thaw()
 
 
 def headers(event_type=RIDE_REQUEST):

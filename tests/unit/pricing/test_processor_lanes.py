@@ -1,8 +1,9 @@
 import asyncio
 
 import pytest
+import stamina
 
-from pricing.errors import DependencyUnavailable
+from pricing.errors import DependencyRefused, DependencyUnavailable
 from pricing.model import Signal
 from pricing.processor.lanes import Lane, NewestLane, OrderedLane
 from pricing.surge.city import CityStates
@@ -109,3 +110,19 @@ def test_pending_ticks_are_told_by_city(output):
     assert lane.oldest_pending_ms({"nyc"}) == 10
     assert lane.oldest_pending_ms({"ams"}) == 5
     assert lane.oldest_pending_ms({"par"}) is None
+
+
+@pytest.mark.parametrize("error", [DependencyRefused("database", "constraint"), ValueError("bug")])
+async def test_a_tick_that_is_refused_for_good_is_given_up_and_the_next_one_written(output, error):
+    async def write(tick):
+        if tick.tick_ms == 5:
+            raise error
+        await output.write(tick)
+
+    lane = OrderedLane("history", write, capacity=10)
+    lane.offer(states(5))
+    lane.offer(states(10))
+    with stamina.set_testing(True, attempts=100):
+        await drained(lane)
+    assert output.written == [("nyc", 10)]
+    assert lane.dropped_total == 1
