@@ -6,6 +6,7 @@ body is made; there each becomes the JSON number that its decimal digits say.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -134,13 +135,16 @@ def default_answer(zone: Zone, *, reason: FallbackReason, now_ms: int) -> Answer
     )
 
 
+_exponent = functools.cache(currency_exponent)
+
+
 def amount(minor: int, currency: str) -> int | float:
     """The JSON number of an amount: 1235 in USD is 12.35, in JPY 1235, in KWD 1.235.
 
     The division of two integers gives the double nearest to the decimal, and the shortest
     text of that double is the decimal again, up to 15 digits.
     """
-    exponent = currency_exponent(currency)
+    exponent = _exponent(currency)
     return minor / 10**exponent if exponent else minor
 
 
@@ -167,7 +171,7 @@ def body(answer: Answer, mode: str) -> dict[str, Any]:
         },
         "source": answer.source,
         "freshness": answer.freshness,
-        "timestamp": rfc3339(answer.as_of_ms),
+        "timestamp": _timestamp(answer.as_of_ms),
         "age_ms": answer.age_ms,
         "mode": mode,
     }
@@ -176,6 +180,12 @@ def body(answer: Answer, mode: str) -> dict[str, Any]:
     if answer.warning is not None:
         content["warning"] = answer.warning
     return content
+
+
+@functools.lru_cache(maxsize=256)
+def _timestamp(epoch_ms: int) -> str:
+    """All zones of a city share their tick, and so its text."""
+    return rfc3339(epoch_ms)
 
 
 def caching_headers(answer: Answer, mode: str, tick_ms: int) -> dict[str, str]:
@@ -202,7 +212,7 @@ class Rendered:
     same but for a few digits. Says what `body` and `caching_headers` say: a test compares.
     """
 
-    __slots__ = ("_constant", "_head", "_key", "_tail", "_tick_ms", "etag", "steady_ms")
+    __slots__ = ("_constant", "_head", "_key", "_status", "_tail", "_tick_ms", "etag", "steady_ms")
 
     def __init__(
         self, answer: Answer, mode: str, tick_ms: int, *, key: Hashable | None = None
@@ -226,6 +236,15 @@ class Rendered:
             (b"cache-control", _cache_control(tick_ms).encode()),
         ]
         self._tick_ms = tick_ms
+        # With the time to live left open, where there is one.
+        read = f"redis; {_passed(answer.fallback_reason)}"
+        if answer.source is Source.REDIS:
+            read = "redis; hit; ttl=%d"
+        self._status = {
+            Via.MEMO: b"memo; hit; ttl=%d",
+            Via.READ: read.encode(),
+            Via.FLIGHT: f"{read}{_COLLAPSED}".encode(),
+        }
 
     def is_for(self, key: Hashable) -> bool:
         return self._key == key
@@ -234,16 +253,19 @@ class Rendered:
         """The JSON body at an age of at most `steady_ms`."""
         return b"%b%d%b" % (self._head, age_ms, self._tail)
 
-    def headers(self, age_ms: int) -> list[tuple[bytes, bytes]]:
-        """Content type and caching headers of an answer from the memo, as a server sends them."""
-        ttl_s = (self._tick_ms - age_ms) // 1000
+    def headers(self, age_ms: int, via: Via) -> list[tuple[bytes, bytes]]:
+        """Content type and caching headers, as a server sends them."""
+        status = self._status[via]
+        if b"%d" in status:
+            status %= (self._tick_ms - age_ms) // 1000
         return [
             *self._constant,
             (b"age", b"%d" % (age_ms // 1000)),
-            (b"cache-status", b"memo; hit; ttl=%d" % ttl_s),
+            (b"cache-status", status),
         ]
 
 
+_COLLAPSED = ", memo; fwd=miss; collapsed"
 _AGE_MARK = 8_888_777_766_665_555
 STEADY_MS = 15_000
 """Up to this age the confidence is the tick's own."""
@@ -267,7 +289,7 @@ def _cache_status(answer: Answer, tick_ms: int) -> str:
     ttl_s = (tick_ms - answer.age_ms) // 1000
     if answer.via is Via.MEMO:
         return f"memo; hit; ttl={ttl_s}"
-    collapsed = ", memo; fwd=miss; collapsed" if answer.via is Via.FLIGHT else ""
+    collapsed = _COLLAPSED if answer.via is Via.FLIGHT else ""
     if answer.source is Source.REDIS:
         return f"redis; hit; ttl={ttl_s}{collapsed}"
     passed = f"redis; {_passed(answer.fallback_reason)}"

@@ -78,14 +78,26 @@ class Ladder:
         """How many zones the stale rung holds a state of."""
         return len(self._local)
 
-    def remembered(self, zone: Zone, policy: ReadPolicy) -> Held | None:
-        """What the memo has of a zone, without waiting for anything; None: `price` must ask."""
-        since_s = self._now_s() - policy.memo_ms / 1000
+    def now_ms(self) -> int:
+        """By the clock that ages are told by, epoch ms."""
+        return self._now_ms()
+
+    def memo_since_s(self, policy: ReadPolicy) -> float:
+        """What a store said at this moment (monotonic) or later still answers."""
+        return self._now_s() - policy.memo_ms / 1000
+
+    def remembered(self, zone: Zone, since_s: float) -> Held | None:
+        """What the memo has of a zone, without waiting for anything; None: `find` must ask."""
         return self._local.recent(zone.zone_id, since_s)
 
-    def age_ms(self, state: ZoneState) -> int:
-        """How old a state is now; one from the future is 0 ms old."""
-        return max(0, self._now_ms() - state.window_end_ms)
+    def just_found(self, zone: Zone, found: Found) -> Held | None:
+        """Where what a store gave just now is held; None: it is not, something newer is."""
+        held = self._local.held(zone.zone_id)
+        if held is None or held.state.window_end_ms != found.state.window_end_ms:
+            return None
+        live = held.live
+        is_same = live is not None and (live.source, live.reason) == (found.source, found.reason)
+        return held if is_same else None
 
     async def price(self, zone: Zone, policy: ReadPolicy | None = None) -> Answer:
         return (await self.prices((zone,), policy))[0]
@@ -96,18 +108,26 @@ class Ladder:
         `policy`: what held when the request came in; None: what holds now.
         """
         policy = policy or self._policy()
-        climb = _Climb(zone.zone_id for zone in zones)
+        return self.answers(zones, await self.find(zones, policy), policy)
+
+    async def find(self, zones: Sequence[Zone], policy: ReadPolicy) -> Climb:
+        """Climb the rungs for these zones; what is open in the end gets the default fare."""
+        climb = Climb(zone.zone_id for zone in zones)
         if policy.memo_ms:
-            self._recall(climb, self._now_s() - policy.memo_ms / 1000)
+            self._recall(climb, self.memo_since_s(policy))
         if climb.open:
             await self._read_stores(climb, policy)
-        now_ms = self._now_ms()
         if climb.open:
             level = level_of(cache_failed=climb.cache_failed, store_failed=climb.store_failed)
-            climb.take_local(self._local, now_ms - policy.stale_limit_ms(level))
+            climb.take_local(self._local, self._now_ms() - policy.stale_limit_ms(level))
+        return climb
+
+    def answers(self, zones: Sequence[Zone], climb: Climb, policy: ReadPolicy) -> list[Answer]:
+        """What a climb found, as answers."""
+        now_ms = self._now_ms()
         return [self._answer(zone, climb, now_ms, policy.surge) for zone in zones]
 
-    def _recall(self, climb: _Climb, since_s: float) -> None:
+    def _recall(self, climb: Climb, since_s: float) -> None:
         """Answer from the memo what stores said, or said that they had not, since then."""
         oldest_ms = self._now_ms() - OLDEST_MS
         for zone_id in list(climb.open):
@@ -121,7 +141,7 @@ class Ladder:
             if miss is not None and miss.begun_s >= since_s:
                 climb.recall_miss(zone_id, miss)
 
-    async def _read_stores(self, climb: _Climb, policy: ReadPolicy) -> None:
+    async def _read_stores(self, climb: Climb, policy: ReadPolicy) -> None:
         self.bulkhead.limit = policy.reads_in_flight
         try:
             with self.bulkhead, request_deadline(policy.deadline_ms / 1000, self._now_s):
@@ -133,7 +153,7 @@ class Ladder:
         else:
             self._note_misses(climb)
 
-    async def _read(self, rung: Rung, climb: _Climb, zone_ids: Sequence[str]) -> None:
+    async def _read(self, rung: Rung, climb: Climb, zone_ids: Sequence[str]) -> None:
         reading = await rung.read(zone_ids)
         states = reading.states
         if states:
@@ -142,7 +162,7 @@ class Ladder:
             self._local.keep([states[one] for one in zone_ids if one in states], live)
         climb.take(rung.source, reading, self._now_ms() - OLDEST_MS)
 
-    def _note_misses(self, climb: _Climb) -> None:
+    def _note_misses(self, climb: Climb) -> None:
         """Remember what the last store that could be asked did not have."""
         if climb.store_failed or climb.first_reason is None:
             return
@@ -151,7 +171,7 @@ class Ladder:
             # At most one a zone: only known zones are asked for.
             self._misses[zone_id] = miss
 
-    def _answer(self, zone: Zone, climb: _Climb, now_ms: int, surge: SurgeLimit) -> Answer:
+    def _answer(self, zone: Zone, climb: Climb, now_ms: int, surge: SurgeLimit) -> Answer:
         found = climb.found.get(zone.zone_id)
         if found is None:
             reason = climb.reason(zone.zone_id, FallbackReason.ALL_SYSTEMS_FAILED)
@@ -167,7 +187,7 @@ class Ladder:
         )
 
 
-class _Climb:
+class Climb:
     """Where one read stands: what was found, what is still open, and what went wrong."""
 
     def __init__(self, wanted: Iterable[str]) -> None:

@@ -85,6 +85,10 @@ class LocalZones:
         held = self._held.get(zone_id)
         return None if held is None else held.state
 
+    def held(self, zone_id: str) -> Held | None:
+        """What is held of a zone, of whatever age and origin."""
+        return self._held.get(zone_id)
+
     def recent(self, zone_id: str, since_s: float) -> Held | None:
         """What a store said of the zone at `since_s` (monotonic) or later; None: nothing."""
         held = self._held.get(zone_id)

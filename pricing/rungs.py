@@ -114,7 +114,8 @@ class MemoCompanions:
         self._policy = policy
 
     def beside(self, zone_ids: Sequence[str], now_s: float) -> Sequence[str]:
-        ripe = self._local.ripening(now_s - self._policy().memo_ms / 2000, _COMPANIONS)
+        memo_ms = self._policy().memo_ms
+        ripe = self._local.ripening(now_s - memo_ms / 2000, _COMPANIONS) if memo_ms else ()
         return [*zone_ids, *(one for one in ripe if one not in zone_ids)] if ripe else zone_ids
 
     def keep(

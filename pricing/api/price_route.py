@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from starlette.types import Scope
 
-from pricing.answers import caching_headers
+from pricing.answers import Answer, caching_headers
 from pricing.api.parts import ApiParts
 from pricing.api.price_texts import PriceTexts, text
 from pricing.api.system_headers import Headers
@@ -45,25 +45,27 @@ class PriceRoute:
 
     async def answer(self, zone: Zone, policy: ModePolicy, if_none_match: bytes) -> Answered:
         """The price of a zone, for a client that holds these tags."""
-        known = self._texts.remembered(zone, policy)
-        if known is not None:
-            rendered, live, age_ms = known
-            self._metrics.remembered(live, age_ms)
-            headers = rendered.headers(age_ms)
-            if if_none_match and is_known(if_none_match.decode("latin-1"), rendered.etag):
-                return 304, headers[1:], b""
-            content = rendered.body(age_ms)
-        else:
-            answer = await self._ladder.price(zone, policy.read)
-            self._metrics.answered((answer,))
-            named = caching_headers(answer, policy.mode, self._ladder.tick_ms)
-            headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
-            if if_none_match and is_known(if_none_match.decode("latin-1"), named.get("ETag")):
-                return 304, headers, b""
-            content = text(answer, policy.mode)
-            headers.append(_JSON)
+        known = self._texts.remembered(zone, policy) or await self._texts.read(zone, policy)
+        if isinstance(known, Answer):
+            return self._in_full(known, policy, if_none_match)
+        rendered, live, age_ms, via = known
+        self._metrics.remembered(live, age_ms)
+        headers = rendered.headers(age_ms, via)
+        if if_none_match and is_known(if_none_match.decode("latin-1"), rendered.etag):
+            return 304, headers[1:], b""
+        content = rendered.body(age_ms)
         headers.append((b"content-length", b"%d" % len(content)))
         return 200, headers, content
+
+    def _in_full(self, answer: Answer, policy: ModePolicy, if_none_match: bytes) -> Answered:
+        """An answer that no text is kept of: a default fare, a stale or an old price."""
+        self._metrics.answered((answer,))
+        named = caching_headers(answer, policy.mode, self._ladder.tick_ms)
+        headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+        if if_none_match and is_known(if_none_match.decode("latin-1"), named.get("ETag")):
+            return 304, headers, b""
+        content = text(answer, policy.mode)
+        return 200, [*headers, _JSON, (b"content-length", b"%d" % len(content))], content
 
 
 def is_known(if_none_match: str, tag: str | None) -> bool:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import orjson
 
-from pricing.answers import Answer, Rendered, body, state_answer
+from pricing.answers import Answer, Rendered, Via, body, state_answer
 from pricing.api.parts import ApiParts
+from pricing.ladder import Climb
 from pricing.local_zones import Held, Live
 from pricing.mode.policy import ModePolicy
 from pricing.model import MICRO, Zone
+
+
+class Known(NamedTuple):
+    """A price whose text was there, or will be there the next time."""
+
+    rendered: Rendered
+    live: Live
+    age_ms: int
+    via: Via
 
 
 class PriceTexts:
@@ -24,40 +35,80 @@ class PriceTexts:
         self._parts = parts
         self._ladder = parts.ladder
 
-    def remembered(self, zone: Zone, policy: ModePolicy) -> tuple[Rendered, Live, int] | None:
-        """Text, origin and age in ms of a zone's price; None: it must be read."""
-        held = self._ladder.remembered(zone, policy.read)
-        if held is None or held.live is None:
-            return None
-        surge = policy.read.surge
-        if surge.ages and held.state.multiplier_micro > MICRO:
-            return None  # the price itself changes with the age
-        age_ms = self._ladder.age_ms(held.state)
-        rendered = held.rendered
-        if rendered is None or not rendered.is_for(policy.level):
-            rendered = self._render(zone, held, held.live, policy)
-        return (rendered, held.live, age_ms) if age_ms <= rendered.steady_ms else None
+    def remembered(self, zone: Zone, policy: ModePolicy) -> Known | None:
+        """A zone's price without waiting for anything; None: it must be read."""
+        held = self._ladder.remembered(zone, self._ladder.memo_since_s(policy.read))
+        return None if held is None else self._known(zone, held, policy, self._ladder.now_ms())
+
+    async def read(self, zone: Zone, policy: ModePolicy) -> Known | Answer:
+        """A zone's price by a climb of the ladder."""
+        climb = await self._ladder.find((zone,), policy.read)
+        known = self._just_found(zone, climb, policy, self._ladder.now_ms())
+        return known or self._ladder.answers((zone,), climb, policy.read)[0]
 
     async def of_zones(self, zones: Sequence[Zone], policy: ModePolicy) -> dict[str, bytes]:
         """The bodies by zone; every zone gets one. Counts them as answered."""
+        ladder, metrics = self._ladder, self._parts.metrics
+        since_s, now_ms = ladder.memo_since_s(policy.read), ladder.now_ms()
         texts: dict[str, bytes] = {}
-        told: list[tuple[Live, int]] = []
+        told: list[Known] = []
+        open_zones: list[Zone] = []
+        for zone in zones:
+            held = ladder.remembered(zone, since_s)
+            known = None if held is None else self._known(zone, held, policy, now_ms)
+            if known is None:
+                open_zones.append(zone)
+            else:
+                texts[zone.zone_id] = known.rendered.body(known.age_ms)
+                told.append(known)
+        if open_zones:
+            told += await self._read_many(open_zones, policy, texts)
+        metrics.remembered_many([(known.live, known.age_ms) for known in told])
+        return texts
+
+    async def _read_many(
+        self, zones: Sequence[Zone], policy: ModePolicy, texts: dict[str, bytes]
+    ) -> list[Known]:
+        """Read what is open and add its texts; returns those that were rendered before."""
+        climb = await self._ladder.find(zones, policy.read)
+        now_ms = self._ladder.now_ms()
+        told: list[Known] = []
         others: list[Zone] = []
         for zone in zones:
-            known = self.remembered(zone, policy)
+            known = self._just_found(zone, climb, policy, now_ms)
             if known is None:
                 others.append(zone)
             else:
-                rendered, live, age_ms = known
-                texts[zone.zone_id] = rendered.body(age_ms)
-                told.append((live, age_ms))
-        if told:
-            self._parts.metrics.remembered_many(told)
-        if others:
-            answers = await self._ladder.prices(others, policy.read)
-            self._parts.metrics.answered(answers)
-            texts.update((answer.zone.zone_id, text(answer, policy.mode)) for answer in answers)
-        return texts
+                texts[zone.zone_id] = known.rendered.body(known.age_ms)
+                told.append(known)
+        answers = self._ladder.answers(others, climb, policy.read)
+        self._parts.metrics.answered(answers)
+        texts.update((answer.zone.zone_id, text(answer, policy.mode)) for answer in answers)
+        return told
+
+    def _just_found(
+        self, zone: Zone, climb: Climb, policy: ModePolicy, now_ms: int
+    ) -> Known | None:
+        found = climb.found.get(zone.zone_id)
+        held = None if found is None else self._ladder.just_found(zone, found)
+        if found is None or held is None:
+            return None
+        return self._known(zone, held, policy, now_ms, found.via)
+
+    def _known(
+        self, zone: Zone, held: Held, policy: ModePolicy, now_ms: int, via: Via = Via.MEMO
+    ) -> Known | None:
+        """What is held as a text; None where more than its age changes with the age."""
+        live, state = held.live, held.state
+        if live is None or (policy.read.surge.ages and state.multiplier_micro > MICRO):
+            return None
+        age_ms = now_ms - state.window_end_ms
+        rendered = held.rendered
+        if rendered is None or not rendered.is_for(policy.level):
+            rendered = self._render(zone, held, live, policy)
+        if age_ms > rendered.steady_ms:
+            return None
+        return Known(rendered, live, max(0, age_ms), via)
 
     def _render(self, zone: Zone, held: Held, live: Live, policy: ModePolicy) -> Rendered:
         state, tick_ms = policy.read.surge.apply(held.state, 0), self._ladder.tick_ms

@@ -26,6 +26,7 @@ NAMES = st.text(max_size=20) | st.just('"age_ms":8888777766665555,') | st.just("
     percent=st.integers(0, 100),
     share=st.floats(0, 1),
     mode=st.sampled_from(["normal", "degraded", "emergency"]),
+    via=st.sampled_from(Via),
     origin=st.sampled_from(
         [
             (Source.REDIS, None),
@@ -34,7 +35,7 @@ NAMES = st.text(max_size=20) | st.just('"age_ms":8888777766665555,') | st.just("
         ]
     ),
 )
-def test_text_of_the_memo_is_the_ordinary_text(name, tick_s, percent, share, mode, origin):
+def test_text_of_the_memo_is_the_ordinary_text(name, tick_s, percent, share, mode, via, origin):
     place, tick_ms = zone(name=name), tick_s * 1000
     state = zone_state("z1", confidence_percent=percent)
     source, reason = origin
@@ -47,7 +48,7 @@ def test_text_of_the_memo_is_the_ordinary_text(name, tick_s, percent, share, mod
             reason=reason,
             now_ms=TICK_MS + age_ms,
             tick_ms=tick_ms,
-            via=Via.MEMO,
+            via=via,
         )
 
     rendered = Rendered(answer_at(0), mode, tick_ms)
@@ -55,6 +56,6 @@ def test_text_of_the_memo_is_the_ordinary_text(name, tick_s, percent, share, mod
     answer = answer_at(age_ms)
     assert rendered.body(age_ms) == text(answer, mode)
     ordinary = caching_headers(answer, mode, tick_ms) | {"Content-Type": "application/json"}
-    assert {name.decode(): value.decode() for name, value in rendered.headers(age_ms)} == {
+    assert {name.decode(): value.decode() for name, value in rendered.headers(age_ms, via)} == {
         name.lower(): value for name, value in ordinary.items()
     }

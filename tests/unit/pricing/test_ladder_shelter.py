@@ -38,7 +38,8 @@ async def test_repeated_read_is_answered_from_the_memo():
     assert len(world.cache.reads) == 1
     assert (first.via, second.via) == (Via.READ, Via.MEMO)
     assert replace(second, via=first.via) == first
-    assert world.ladder.remembered(Z1, world.policy).state == zone_state("z1")
+    since_s = world.ladder.memo_since_s(world.policy)
+    assert world.ladder.remembered(Z1, since_s).state == zone_state("z1")
 
 
 async def test_memo_keeps_the_source_and_the_reason_of_what_it_holds():
@@ -56,7 +57,7 @@ async def test_memo_switched_off_asks_every_time():
     await world.ladder.price(Z1)
     await world.ladder.price(Z1)
     assert len(world.cache.reads) == 2
-    assert world.ladder.remembered(Z1, world.policy) is None
+    assert world.ladder.remembered(Z1, world.ladder.memo_since_s(world.policy)) is None
 
 
 async def test_memo_is_never_older_than_its_limit():

@@ -97,7 +97,7 @@ async def test_work_is_the_same_whatever_is_asked_meanwhile(world):
     await refresh.round()
     quiet = len(world.cache.reads)
     for _ in range(100):
-        world.ladder.remembered(ZONES[0], world.policy)
+        world.ladder.remembered(ZONES[0], world.ladder.memo_since_s(world.policy))
     await refresh.round()
     assert len(world.cache.reads) == 2 * quiet
 
