@@ -235,6 +235,26 @@ def _keys_path() -> Path:
     return load_settings().keys_path
 
 
+@app.command(epilog="Example: equilibrium drill redis --dwell 10")
+def drill(
+    name: Annotated[str, typer.Argument(help="redis, database, kafka, all or flap.")],
+    port: Annotated[int, typer.Option(help="Port of the HTTP API.", min=1, max=65535)] = 8000,
+    data_dir: DataDir = None,
+    kafka: Kafka = "tansu",
+    dwell: Annotated[
+        float, typer.Option(help="MODE_DOWN_DWELL_S of the drilled service.", min=1, max=600)
+    ] = 10.0,
+) -> int:
+    """Break the embedded servers on purpose, under load. Exit code 1: a promise was broken."""
+    from pricing.drill import SCENARIOS, run_drill
+
+    if name not in SCENARIOS:
+        raise typer.BadParameter(f"{name}: use {', '.join(SCENARIOS)}")
+    if kafka not in ("tansu", "apache"):
+        raise typer.BadParameter(f"--kafka {kafka}: use tansu or apache")
+    return run_drill(name, port=port, data_dir=data_dir, kafka=kafka, dwell_s=dwell)
+
+
 @app.command(epilog="Example: equilibrium status --url http://127.0.0.1:8000 --watch")
 def status(
     url: Annotated[

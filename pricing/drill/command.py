@@ -1,0 +1,42 @@
+"""`equilibrium drill`: from a name to an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import typer
+
+from pricing.demo.options import DemoOptions
+from pricing.drill.scenario import SCENARIOS, Promise, promises
+from pricing.embedded.ports import LOOPBACK, is_free
+from pricing.errors import StartupError
+from pricing.settings import PREFIX
+
+_DWELL = f"{PREFIX}MODE_DOWN_DWELL_S"
+
+
+def run_drill(name: str, *, port: int, data_dir: Path | None, kafka: str, dwell_s: float) -> int:
+    """Carry a drill out; returns 0 if every promise was kept, else 1. Raises `StartupError`."""
+    if not is_free(port):
+        raise StartupError(f"port {port} on {LOOPBACK} is in use: choose another with --port")
+    try:
+        from pricing.drill.run import Drill
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"the drill needs the package {error.name}: install equilibrium[embedded]"
+        ) from error
+    os.environ[_DWELL] = f"{dwell_s:g}"  # for the processes that it starts
+    scenario = SCENARIOS[name]
+    options = DemoOptions(port=port, data_dir=data_dir, kafka=kafka)
+    outcome = asyncio.run(Drill(scenario, options, dwell_s=dwell_s, say=typer.echo).run())
+    found = promises(scenario, outcome, dwell_s=dwell_s)
+    typer.echo(f"\ndrill {name}:")
+    for promise in found:
+        typer.echo(_verdict(promise))
+    return 0 if all(promise.is_kept for promise in found) else 1
+
+
+def _verdict(promise: Promise) -> str:
+    return f"  {'kept  ' if promise.is_kept else 'BROKEN'}  {promise.text}: {promise.seen}"

@@ -1,0 +1,236 @@
+"""One drill: start everything, put load on it, break it, watch it find back, judge."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx2
+
+from pricing.demo.children import Say
+from pricing.demo.cities import Cities, make_cities
+from pricing.demo.feed import Feed
+from pricing.demo.house import House, healthy, open_house, own_commands
+from pricing.demo.ledger import Ledger
+from pricing.demo.options import DemoOptions
+from pricing.demo.topic_tail import TopicTail
+from pricing.drill.load import Answers, PriceLoad
+from pricing.drill.scenario import Outcome, Scenario, Target, back_within_s
+from pricing.embedded import EmbeddedStack, Server, Tansu
+from pricing.embedded.ports import LOOPBACK
+from pricing.errors import StartupError
+from pricing.wiring import kafka_config
+from pricing.zones import load_catalogue
+
+_LOOK_S: Final = 0.5
+_SHOW_S: Final = 5.0
+_LIVE_WITHIN_S: Final = 90.0
+_WELL_WITHIN_S: Final = 120.0
+_BASELINE_S: Final = 5.0
+_SETTLE_S: Final = 30.0
+_PRICES_PER_S: Final = 50.0
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the mode said over time."""
+
+    mode: str = "normal"
+    level: str = "normal"
+    broken_at_s: float | None = None
+    mended_at_s: float | None = None
+    shown: Answers = field(default_factory=Answers)
+
+
+class Drill:
+    """A drill on servers and processes of its own."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        options: DemoOptions,
+        *,
+        dwell_s: float,
+        say: Say,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scenario = scenario
+        self._options = options
+        self._dwell_s = dwell_s
+        self._say = say
+        self._now = now
+        self._monotonic = monotonic
+        self._outcome = Outcome(modes=["normal"])
+        self._watch = _Watch()
+        self._began_s = 0.0
+
+    async def run(self) -> Outcome:
+        """Carry it out; everything is down on return. Raises `StartupError`."""
+        options = self._options
+        catalogue = load_catalogue(None)
+        zone_ids = [zone.zone_id for zone in catalogue.zones]
+        url = f"http://{LOOPBACK}:{options.port}"
+        limits = httpx2.Limits(max_connections=500)
+        async with (
+            open_house(options, own_commands(), say=self._say, monotonic=self._monotonic) as house,
+            httpx2.AsyncClient(base_url=url, trust_env=False, limits=limits) as client,
+        ):
+            await healthy(client, house.api)
+            ledger = Ledger()
+            cities = make_cities(options, catalogue, None, int(self._now() * 1000))
+            feed = Feed(client, ledger, lambda: int(self._now() * 1000))
+            tail = TopicTail(kafka_config(house.settings), ledger)
+            load = PriceLoad(client, zone_ids, per_s=_PRICES_PER_S, monotonic=self._monotonic)
+            async with aclosing(tail):
+                await tail.open()
+                async with _running(feed.run(), tail.run(), _live(cities, feed, self._now)):
+                    await self._until_live(client)
+                    load.look()
+                    async with _running(load.run(), self._show(client, load)):
+                        await self._drill(house)
+                        await self._until_normal()
+                    await self._settle(ledger)
+            self._outcome.acknowledged = ledger.acknowledged
+            self._outcome.lost = ledger.missing
+            self._count(load.look())
+        return self._outcome
+
+    async def _until_live(self, client: httpx2.AsyncClient) -> None:
+        """Wait until prices come from Redis and the mode is normal."""
+        self._say("warming up")
+        end_s = self._monotonic() + _LIVE_WITHIN_S + _WELL_WITHIN_S
+        while self._monotonic() < end_s:
+            with suppress(httpx2.HTTPError, KeyError):
+                price = (await client.get("/api/v1/zones/161/price")).json()
+                mode = await _mode(client)
+                is_live = price["source"] == "redis" and price["freshness"] == "real-time"
+                if is_live and mode["level"] == "normal":
+                    return
+            await asyncio.sleep(_LOOK_S)
+        raise StartupError("the service did not become normal before the drill")
+
+    async def _drill(self, house: House) -> None:
+        servers = _servers(house.stack)
+        self._began_s = self._monotonic()
+        self._line("all well")
+        await asyncio.sleep(_BASELINE_S)
+        for number in range(self._scenario.times):
+            if number:
+                await asyncio.sleep(self._scenario.up_s)
+            if self._watch.broken_at_s is None:
+                self._watch.broken_at_s = self._monotonic()
+            for target in self._scenario.targets:
+                self._line(f"fault: {target}: {await _break(servers[target])}")
+            await asyncio.sleep(self._scenario.down_s)
+            for target in self._scenario.targets:
+                await _mend(servers[target])
+            self._line(f"mended: {', '.join(self._scenario.targets)}")
+        self._watch.mended_at_s = self._monotonic()
+
+    async def _until_normal(self) -> None:
+        bound_s = back_within_s(self._dwell_s)
+        end_s = self._monotonic() + bound_s
+        while self._outcome.normal_after_s is None and self._monotonic() < end_s:  # noqa: ASYNC110 - deadline
+            await asyncio.sleep(_LOOK_S)
+
+    async def _settle(self, ledger: Ledger) -> None:
+        """Let what was acknowledged arrive in Kafka."""
+        end_s = self._monotonic() + _SETTLE_S
+        while ledger.missing and self._monotonic() < end_s:  # noqa: ASYNC110 - deadline
+            await asyncio.sleep(_LOOK_S)
+
+    async def _show(self, client: httpx2.AsyncClient, load: PriceLoad) -> None:
+        """Look at the mode often, and tell changes at once and the rest now and then."""
+        shown_s = self._monotonic()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with suppress(httpx2.HTTPError, KeyError, ValueError):
+                self._note(await _mode(client))
+            if self._monotonic() - shown_s >= _SHOW_S:
+                shown_s = self._monotonic()
+                seen = load.look()
+                self._count(seen)
+                self._line(_figures(seen))
+
+    def _note(self, mode: Mapping[str, Any]) -> None:
+        watch, outcome, now_s = self._watch, self._outcome, self._monotonic()
+        if mode["level"] != watch.level:
+            causes = ", ".join(f"{one['input']}: {one['value']}" for one in mode["causes"])
+            watch.level, watch.mode = mode["level"], mode["mode"]
+            outcome.changes += 1
+            outcome.modes.append(mode["mode"])
+            self._line(f"mode {mode['mode']} ({mode['level']}) {causes}")
+            is_detected = watch.broken_at_s is not None and mode["mode"] != "normal"
+            if is_detected and outcome.detected_after_s is None:
+                outcome.detected_after_s = now_s - (watch.broken_at_s or now_s)
+        if watch.mended_at_s is not None and watch.level == "normal":
+            outcome.normal_after_s = outcome.normal_after_s or now_s - watch.mended_at_s
+
+    def _count(self, seen: Answers) -> None:
+        self._outcome.answered += len(seen.latencies_s)
+        self._outcome.unanswered += len(seen.failures)
+        if seen.failures and self._outcome.first_failure is None:
+            self._outcome.first_failure = seen.failures[0]
+
+    def _line(self, text: str) -> None:
+        passed_s = self._monotonic() - self._began_s
+        self._say(f"{passed_s:6.1f} s  {self._watch.mode:<9}  {text}")
+
+
+def _figures(seen: Answers) -> str:
+    sources = Counter(seen.sources)
+    told = ", ".join(f"{source} {times}" for source, times in sources.most_common())
+    return (
+        f"p50 {seen.percentile_ms(0.5):.1f} ms, p99 {seen.percentile_ms(0.99):.1f} ms, "
+        f"unanswered {len(seen.failures)}; {told or 'no answers'}"
+    )
+
+
+async def _mode(client: httpx2.AsyncClient) -> Mapping[str, Any]:
+    data: Mapping[str, Any] = (await client.get("/api/v1/system/mode")).json()["data"]
+    return data
+
+
+async def _live(cities: Cities, feed: Feed, now: Callable[[], float]) -> None:
+    places, requests = cities.opening()
+    feed.put(places)
+    feed.put(requests)
+    while True:
+        feed.put(cities.step(int(now() * 1000), {}))
+        await asyncio.sleep(_LOOK_S)
+
+
+def _servers(stack: EmbeddedStack) -> dict[Target, Server]:
+    return {"redis": stack.valkey, "database": stack.postgres, "kafka": stack.kafka}
+
+
+async def _break(server: Server) -> str:
+    if isinstance(server, Tansu):
+        server.freeze()  # its log is in memory: to kill it would be another disaster
+        return "frozen"
+    await server.kill()
+    return "killed"
+
+
+async def _mend(server: Server) -> None:
+    server.thaw()
+    if server.pid is None:
+        await server.start()
+
+
+@asynccontextmanager
+async def _running(*work: Any) -> AsyncIterator[None]:
+    """Run tasks beside the block; one that fails ends the block with its error."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

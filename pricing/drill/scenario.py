@@ -1,0 +1,122 @@
+"""What a drill breaks, and what holds meanwhile. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Target = Literal["redis", "database", "kafka"]
+
+RAMP_S = 30.0
+"""What a store may take until it is probed and has its whole load again."""
+LEVELS = 4
+CHANGES_AT_MOST = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is broken, how often and for how long."""
+
+    targets: tuple[Target, ...]
+    mode: str
+    """What the mode has to become, or worse."""
+    detect_s: float
+    """Within how many seconds."""
+    down_s: float = 20.0
+    up_s: float = 20.0
+    """Between two faults."""
+    times: int = 1
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "redis": Scenario(targets=("redis",), mode="degraded", detect_s=10),
+    "database": Scenario(targets=("database",), mode="degraded", detect_s=10),
+    "kafka": Scenario(targets=("kafka",), mode="degraded", detect_s=40, down_s=45),
+    "all": Scenario(targets=("redis", "database", "kafka"), mode="emergency", detect_s=15),
+    "flap": Scenario(targets=("redis",), mode="degraded", detect_s=10, down_s=5, times=7),
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a drill saw. Times in seconds; None: it never happened."""
+
+    answered: int = 0
+    unanswered: int = 0
+    first_failure: str | None = None
+    acknowledged: int = 0
+    lost: int = 0
+    modes: list[str] = field(default_factory=list)
+    """The public modes in the order in which they came, `normal` first."""
+    changes: int = 0
+    """Of the level."""
+    detected_after_s: float | None = None
+    normal_after_s: float | None = None
+    """From the end of the last fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One thing that was promised, and whether it was kept."""
+
+    text: str
+    is_kept: bool
+    seen: str
+
+
+def back_within_s(dwell_s: float) -> float:
+    """The longest way back: probes and ramp, then every level after its dwell, and a reserve."""
+    return RAMP_S + LEVELS * (dwell_s + 1) + 15
+
+
+def promises(scenario: Scenario, outcome: Outcome, *, dwell_s: float) -> Sequence[Promise]:
+    """Every promise of a drill with its verdict."""
+    worst = _worst(outcome.modes)
+    detected, normal = outcome.detected_after_s, outcome.normal_after_s
+    bound_s = back_within_s(dwell_s)
+    found = [
+        Promise(
+            "every price request is answered",
+            outcome.unanswered == 0 and outcome.answered > 0,
+            f"{outcome.answered} answered, {outcome.unanswered} not"
+            + (f" (first: {outcome.first_failure})" if outcome.first_failure else ""),
+        ),
+        Promise(
+            "no acknowledged event is lost",
+            outcome.lost == 0,
+            f"{outcome.acknowledged} acknowledged, {outcome.lost} lost",
+        ),
+        Promise(
+            f"the mode says {scenario.mode} or worse within {scenario.detect_s:g} s",
+            detected is not None
+            and detected <= scenario.detect_s
+            and _RANK[worst] >= _RANK[scenario.mode],
+            f"{worst} after {_seconds(detected)}",
+        ),
+        Promise(
+            f"normal again by itself within {bound_s:g} s",
+            normal is not None and normal <= bound_s,
+            f"after {_seconds(normal)}",
+        ),
+    ]
+    if scenario.times > 1:
+        found.append(
+            Promise(
+                f"the mode does not flap: at most {CHANGES_AT_MOST} changes",
+                outcome.changes <= CHANGES_AT_MOST,
+                f"{outcome.changes} changes",
+            )
+        )
+    return found
+
+
+_RANK = {"normal": 0, "degraded": 1, "emergency": 2}
+
+
+def _worst(modes: Sequence[str]) -> str:
+    return max(modes, key=_RANK.__getitem__, default="normal")
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.1f} s"
