@@ -62,10 +62,11 @@ class Lane(ABC):
     async def _write_one(self) -> None:
         refusals = 0
 
-        def may_succeed(error: Exception) -> bool:
+        def may_succeed(error: BaseException) -> bool:
             nonlocal refusals
             refusals += not isinstance(error, _AWAY)
-            return refusals < _REFUSALS
+            # A cancellation is asked about too, and must end the writer.
+            return isinstance(error, Exception) and refusals < _REFUSALS
 
         try:
             async for attempt in stamina.retry_context(

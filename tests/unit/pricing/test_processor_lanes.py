@@ -126,3 +126,20 @@ async def test_a_tick_that_is_refused_for_good_is_given_up_and_the_next_one_writ
         await drained(lane)
     assert output.written == [("nyc", 10)]
     assert lane.dropped_total == 1
+
+
+async def test_a_cancelled_writer_ends_in_mid_write():
+    started = asyncio.Event()
+
+    async def hang(tick):
+        started.set()
+        await asyncio.Event().wait()
+
+    lane = OrderedLane("history", hang, capacity=10)
+    lane.offer(states(5))
+    writer = asyncio.create_task(lane.run())
+    await started.wait()
+    writer.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait({writer})
+    assert writer.cancelled()
