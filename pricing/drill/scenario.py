@@ -8,8 +8,9 @@ from typing import Literal
 
 Target = Literal["redis", "database", "kafka"]
 
-RAMP_S = 30.0
-"""What a store may take until it is probed and has its whole load again."""
+RAMP_S = 90.0
+"""What a store may take until it is probed and has its whole load again: 20 s where nothing
+is slow, several times that on a machine whose cores others use too."""
 LEVELS = 4
 CHANGES_AT_MOST = 4
 
