@@ -110,8 +110,17 @@ class Generation:
             self.over.set_result(self.cause or "the producer was closed")
         if not await finish_within(self._producer.stop(), flush_s):
             await cut_off(self._producer.client, self._sender_task)
-            # A task that `stop()` left behind waits for the batches, for ever.
-            self._producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+            self._fail_batches()
+
+    def _fail_batches(self) -> None:
+        """End the batches that are left: a task of `stop()` waits for them, for ever."""
+        accumulator = self._producer._message_accumulator  # noqa: SLF001 - nobody else can
+        batches = [batch for queue in accumulator._batches.values() for batch in queue]  # noqa: SLF001
+        batches += accumulator._pending_batches  # noqa: SLF001
+        for batch in batches:
+            for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+                future.add_done_callback(_retrieve)
+        accumulator.fail_all(ProducerClosed())
 
     def _batch(self, records: Sequence[WireRecord], timestamp_ms: int) -> Any:
         batch = self._producer.create_batch()
