@@ -29,7 +29,7 @@ CLOCKS = {
 }
 EDGES = {
     "pricing/api/middleware.py": "times requests; nothing is decided by it",
-    "pricing/wiring.py": "hands the clock to everything else",
+    "pricing/wall_clock.py": "is the clock that wiring hands to everything else",
 }
 """Modules that call a clock themselves, and why they may."""
 PURE = ("pricing/surge/", "pricing/model.py", "pricing/ladder.py", "streaming/events.py")

@@ -1,0 +1,63 @@
+"""Sees to it that Kafka's topics are there, as they must be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import stamina
+import structlog
+
+from streaming.config import KafkaConfig
+from streaming.errors import BrokerError
+from streaming.topics import TopicClash, ensure_topics
+
+_log = structlog.get_logger(__name__)
+
+_EVERY_S = 30.0
+"""A topic that somebody deletes is made again after so long, at most."""
+
+
+async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> list[TopicClash]:
+    """Create the topics that are missing; returns what is not as it must be with the others.
+
+    Raises `BrokerError` when Kafka could not be asked within `timeout_s`; None: never gives up.
+    """
+    attempts = stamina.retry_context(
+        on=BrokerError, attempts=None, timeout=timeout_s, wait_initial=0.2, wait_max=5.0
+    )
+    clashes: list[TopicClash] = []
+    async for attempt in attempts:
+        with attempt:
+            clashes = await ensure_topics(config, timeout_s=10.0)
+    return clashes
+
+
+def warn_of_clashes(clashes: Iterable[TopicClash]) -> None:
+    """Name every topic that is not as it must be; only a person can decide what becomes of it."""
+    for clash in clashes:
+        _log.warning("a topic is not as it must be", clash=str(clash))
+
+
+@asynccontextmanager
+async def topics_in_background(config: KafkaConfig) -> AsyncIterator[None]:
+    """While open, see to it that the topics are there, as soon as Kafka is."""
+    task = asyncio.create_task(_keep_topics(config), name="topics")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _keep_topics(config: KafkaConfig) -> None:
+    told: set[TopicClash] = set()
+    while True:
+        try:
+            clashes = set(await create_topics(config, timeout_s=None))
+            warn_of_clashes(clashes - told)
+            told = clashes
+        except Exception:  # noqa: BLE001 - a fault here costs missing topics, no process
+            _log.exception("topics cannot be seen to")
+        await asyncio.sleep(_EVERY_S)
