@@ -41,7 +41,7 @@ class ModeObserver(Protocol):
     """Hears what the mode does. Must not wait; what it raises is logged."""
 
     def on_step(self, state: ModeState, seen_s: float) -> None:
-        """After every step; `seen_s` since the last one."""
+        """After every step, before its events; `seen_s` since the last one."""
         ...
 
     def on_mode_event(self, event: Event, override: Override | None) -> None: ...
@@ -154,9 +154,9 @@ class Orchestrator:
         for observer in tuple(self._observers):
             if ended is not None:
                 tell(observer.on_override_ended, ended)
+            tell(observer.on_step, self.state, self.state.last_s - before.last_s)
             for event in events:
                 tell(observer.on_mode_event, event, self._override)
-            tell(observer.on_step, self.state, self.state.last_s - before.last_s)
 
     async def set_override(self, request: OverrideRequest) -> Saved:
         """Let an operator's level hold at once. Raises `OverrideRefused`.
