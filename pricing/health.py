@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import structlog
 
 from fallback.breaker import BreakerRegistry, CircuitBreaker, State, Transition, Verdict
+from fallback.clock import monotonic_s
 from fallback.errors import RejectedLocally
 from pricing.errors import DependencyError, DependencySaturated, DependencyTimeout
 from pricing.ports import Publisher, Receipt
@@ -57,6 +58,12 @@ class ServiceHealth:
         """Between 0 and 1; 0 without calls."""
         calls = self.failures + self.successes
         return self.failures / calls if calls else 0.0
+
+
+class ProbeObserver(Protocol):
+    """Hears how each probe ended. Must not raise and must not wait."""
+
+    def probed(self, service: str, *, is_good: bool, duration_s: float) -> None: ...
 
 
 class HealthSource(Protocol):
@@ -220,6 +227,7 @@ async def probing(
     probes: Mapping[str, Callable[[], Awaitable[object]]],
     *,
     breakers: BreakerRegistry | None = None,
+    observers: Sequence[ProbeObserver] = (),
     every_s: float = 1.0,
     timeout_s: float = 1.0,
 ) -> AsyncIterator[None]:
@@ -231,7 +239,9 @@ async def probing(
     """
     # No task group: it would wrap whatever the body raises.
     tasks = [
-        asyncio.create_task(_keep_probing(health, _Probe(name, probe, breaker, timeout_s), every_s))
+        asyncio.create_task(
+            _keep_probing(health, _Probe(name, probe, breaker, timeout_s, observers), every_s)
+        )
         for name, probe in probes.items()
         for breaker in [None if breakers is None else breakers.get(name)]
     ]
@@ -249,6 +259,7 @@ class _Probe:
     function: Callable[[], Awaitable[object]]
     breaker: CircuitBreaker | None
     timeout_s: float
+    observers: Sequence[ProbeObserver] = ()
 
     @property
     def is_wanted_by_breaker(self) -> bool:
@@ -263,11 +274,18 @@ class _Probe:
             await self.breaker.call(self._bounded)
 
     async def _bounded(self) -> None:
+        began_s, is_good = monotonic_s(), False
         try:
             async with asyncio.timeout(self.timeout_s):
                 await self.function()
+            is_good = True
         except TimeoutError:
             raise DependencyTimeout(self.dependency, "no answer to a probe") from None
+        finally:
+            for observer in self.observers:
+                observer.probed(
+                    self.dependency, is_good=is_good, duration_s=monotonic_s() - began_s
+                )
 
 
 async def _keep_probing(health: PassiveHealth, probe: _Probe, every_s: float) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +21,7 @@ from prometheus_client import (
 
 import pricing
 from fallback.breaker import State, Transition, Verdict
+from fallback.bulkhead import Bulkhead
 from pricing.answers import Answer, FallbackReason
 from pricing.errors import (
     DependencyError,
@@ -177,6 +178,43 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self._health_checks = Counter(
+            "health_check_total",
+            "Probes of dependencies that no other call was heard from: healthy, unhealthy.",
+            ["service", "status"],
+            registry=registry,
+        )
+        self._health_status = Gauge(
+            "health_check_status",
+            "1 where the last probe succeeded, 0 where it failed.",
+            ["service"],
+            registry=registry,
+        )
+        self._health_times = Histogram(
+            "health_check_duration_seconds",
+            "Time of a probe.",
+            ["service"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self._followers = Gauge(
+            "singleflight_followers",
+            "Reads that joined one under way, since the start.",
+            ["service"],
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "bulkhead_inflight", "Calls in flight.", ["bulkhead"], registry=registry
+        )
+        self._bulkhead_limits = Gauge(
+            "bulkhead_limit", "Calls that may be in flight.", ["bulkhead"], registry=registry
+        )
+        self._bulkhead_rejects = Gauge(
+            "bulkhead_rejects",
+            "Calls that found the bulkhead full, since the start.",
+            ["bulkhead"],
+            registry=registry,
+        )
         self._retries = Counter(
             "retry_attempts_total",
             "Retries of writes and background work.",
@@ -275,6 +313,23 @@ class Metrics:
     def snapshot(self, outcome: str) -> None:
         """Count what became of a snapshot on disk."""
         self._snapshots.labels(outcome).inc()
+
+    def probed(self, service: str, *, is_good: bool, duration_s: float) -> None:
+        """Count a probe of a dependency."""
+        self._health_checks.labels(service, "healthy" if is_good else "unhealthy").inc()
+        self._health_status.labels(service).set(is_good)
+        self._health_times.labels(service).observe(duration_s)
+
+    def watch_bulkhead(self, bulkhead: Bulkhead) -> None:
+        """Show a bulkhead from now on; its name must be one of a fixed set."""
+        name = bulkhead.name
+        self._in_flight.labels(name).set_function(lambda: bulkhead.in_flight)
+        self._bulkhead_limits.labels(name).set_function(lambda: bulkhead.limit)
+        self._bulkhead_rejects.labels(name).set_function(lambda: bulkhead.rejected_total)
+
+    def watch_flight(self, service: str, followers: Callable[[], int]) -> None:
+        """Show how many reads of a store joined another."""
+        self._followers.labels(service).set_function(followers)
 
     def on_retry(self, name: str, operation: str, attempt: int, wait_s: float) -> None:
         """Count a retry, as an observer of retries."""

@@ -119,7 +119,12 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         )
         await stack.enter_async_context(topics_in_background(kafka))
         await stack.enter_async_context(
-            probing(health, {"redis": cache.ping, "database": store.ping}, breakers=breakers)
+            probing(
+                health,
+                {"redis": cache.ping, "database": store.ping},
+                breakers=breakers,
+                observers=(metrics,),
+            )
         )
         local = LocalZones([zone.zone_id for zone in catalogue.zones])
         rungs = store_rungs(
@@ -132,6 +137,10 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             local=local,
         )
         stack.push_async_callback(rungs.close)
+        for rung in (rungs.redis, rungs.database):
+            metrics.watch_bulkhead(rung.bulkhead)
+        metrics.watch_flight("redis", lambda: rungs.redis.followers_total)
+        metrics.watch_flight("database", lambda: rungs.database.followers_total)
         clock = StateClock(now_ms, _elapsed_s)
         ladder = Ladder(
             cache=rungs.redis,

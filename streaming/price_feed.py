@@ -12,16 +12,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import LeaderNotAvailableError, NotLeaderForPartitionError
 from aiokafka.structs import TopicPartition
 
 from streaming.config import KafkaConfig
-from streaming.connection import client_settings, cut_off, finish_within
+from streaming.connection import client_settings, cut_off, finish_within, growing_waits
 from streaming.errors import BrokerTimeout
 from streaming.offsets import log_ends
 from streaming.records import ConsumedRecord
 from streaming.translation import translated
 from streaming.unparsable import Hole, Item, is_parse_error, mend_fetch_count, read_around
 
+_NOT_LED = (LeaderNotAvailableError, NotLeaderForPartitionError)
 _STOP_S = 2.0
 _FETCH_MS = 200
 _RECORDS_AT_MOST = 1_000
@@ -94,7 +96,7 @@ class PriceFeed:
         # Assigning only asks for the topic's leaders; the next call needs to know them.
         client: Any = consumer._client  # noqa: SLF001 - the consumer has no way to wait for it
         await client.force_metadata_update()
-        ends = await log_ends(consumer, self._partitions)
+        ends = await self._ends_once_led(consumer)
         begins = await consumer.beginning_offsets(self._partitions)
         self._positions = {
             partition: max(begins[partition], end - self._tail) for partition, end in ends.items()
@@ -102,6 +104,20 @@ class PriceFeed:
         for partition, offset in self._positions.items():
             consumer.seek(partition, offset)
         return consumer
+
+    async def _ends_once_led(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        """The ends of the partitions, as soon as the client knows who leads them.
+
+        A new client does not, and one that asked while the topic was made knows it wrong.
+        """
+        for wait_s in growing_waits():
+            try:
+                return await log_ends(consumer, self._partitions)
+            except _NOT_LED:
+                client: Any = consumer._client  # noqa: SLF001 - nothing else makes it look
+                await client.force_metadata_update()
+                await asyncio.sleep(wait_s)
+        raise AssertionError("unreachable: the waits never end")
 
     async def _news(self, consumer: AIOKafkaConsumer) -> list[ConsumedRecord]:
         ends = await log_ends(consumer, self._partitions)

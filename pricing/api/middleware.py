@@ -60,6 +60,8 @@ class RequestEdge:
         self._shares_pages = bool(parts.config.cors_origins)
         self._writes = Bulkhead("writes", parts.config.writes_in_flight)
         self._admin = Bulkhead("admin", parts.config.admin_in_flight)
+        for bulkhead in (self._writes, self._admin, parts.ladder.bulkhead):
+            parts.metrics.watch_bulkhead(bulkhead)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from fallback.breaker import PROFILES, State
 from pricing.errors import DependencySaturated, DependencyTimeout, DependencyUnavailable
 from pricing.health import PassiveHealth, WatchedPublisher, probing
+from pricing.rungs import new_breakers
 from streaming.events import Event
 from tests.support.publisher import MemoryPublisher
 
@@ -142,3 +145,46 @@ async def test_error_under_the_probing_comes_out_as_it_is(health):
 async def test_probe_that_hangs_is_a_failure(health):
     async with probing(health, {"redis": asyncio.Event().wait}, every_s=60, timeout_s=0.005):
         await until(lambda: health.services()["redis"].status == "degraded")
+
+
+class Listener:
+    """Hears probes."""
+
+    def __init__(self):
+        self.seen = []
+
+    def probed(self, service, *, is_good, duration_s):
+        self.seen.append((service, is_good))
+        assert duration_s >= 0
+
+
+async def test_probes_are_heard_and_go_through_the_breaker(health):
+    calls = []
+
+    async def probe():
+        calls.append(1)
+        raise DependencyUnavailable("redis", "refused")
+
+    breakers = new_breakers({"redis": PROFILES["redis"]})
+    heard = Listener()
+    async with probing(
+        health, {"redis": probe}, breakers=breakers, observers=(heard,), every_s=0.001
+    ):
+        await until(lambda: breakers["redis"].state is State.HALF_OPEN or len(calls) >= 1)
+    assert heard.seen[0] == ("redis", False)
+    assert breakers["redis"].snapshot().failures_total == len(heard.seen)
+
+
+async def test_breaker_that_is_open_closes_without_traffic(health, clock):
+    config = replace(PROFILES["redis"], wait_duration_in_open_s=0.001)
+    breakers = new_breakers({"redis": config})
+    failing = [True]
+
+    async def probe():
+        if failing[0]:
+            raise DependencyUnavailable("redis", "refused")
+
+    async with probing(health, {"redis": probe}, breakers=breakers, every_s=0.001):
+        await until(lambda: clock.advance(1) and breakers["redis"].state is State.OPEN)
+        failing[0] = False
+        await until(lambda: breakers["redis"].state is State.CLOSED)
