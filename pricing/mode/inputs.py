@@ -12,11 +12,10 @@ READ_P95_MS = Scale(
     minor=Band(60, 45), moderate=Band(100, 80), severe=Band(250, 180), critical=Band(600, 400)
 )
 READ_P99_MS = Scale(minor=Band(120, 90), moderate=Band(300, 200), severe=Band(800, 500))
-LOOP_LAG_MS = Scale(
-    minor=Band(100, 50), moderate=Band(200, 100), severe=Band(500, 250), critical=Band(1_000, 500)
-)
+LOOP_LAG_MS = Scale(minor=Band(100, 50), moderate=Band(200, 100), severe=Band(1_000, 500))
 """Wider than a machine of one's own would need: on two shared cores an idle process already
-comes 20 ms late now and then."""
+comes 20 ms late now and then. A starved process still answers; what clients wait for is in the
+read times."""
 STALE_PERCENT = Scale(minor=Band(1, 0.5), moderate=Band(10, 5), severe=Band(40, 25))
 DEFAULT_PERCENT = Scale(
     minor=Band(0.05, 0.02), moderate=Band(0.5, 0.2), severe=Band(5, 2), critical=Band(25, 10)
