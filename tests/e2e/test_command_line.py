@@ -1,6 +1,7 @@
 """Exit codes and one-line errors of the command line, seen from outside."""
 
 import asyncio
+import signal
 import socket
 
 import pytest
@@ -54,7 +55,9 @@ async def test_a_port_in_use_is_said_in_one_line(tmp_path):
 async def test_a_process_told_to_end_while_it_starts_ends_well(command, tmp_path):
     settings = {"EQUILIBRIUM_STATE_DIR": str(tmp_path / "state")}
     async with running(command, settings=settings, directory=tmp_path) as process:
-        await asyncio.sleep(0.7)  # any moment of the start will do
+        async with asyncio.timeout(30):
+            while not process.heeds(signal.SIGTERM):
+                await asyncio.sleep(0.01)
         assert await process.stop() == 0, process.log
 
 

@@ -27,7 +27,7 @@ from streaming.errors import (
 from streaming.producer import EventProducer
 from streaming.topics import ensure_topics
 from tests.support.kafka_log import ride_request, ride_requests
-from tests.support.waiting import until
+from tests.support.waiting import until, until_stopped
 
 TOPIC = "equilibrium.ride-requests"
 
@@ -167,6 +167,7 @@ async def test_many_callers_at_once_each_keep_their_order(config, producer):
 
 async def test_frozen_broker_ends_the_wait_at_the_deadline(own_kafka, producer):
     own_kafka.freeze()
+    await until_stopped(own_kafka.pid)
     started = time.monotonic()
     with pytest.raises(PublishTimeout) as caught:
         await producer.send(TOPIC, ride_requests(range(3)), timeout_s=0.5)

@@ -54,6 +54,12 @@ class Running:
         async with asyncio.timeout(within_s):
             return await self._process.wait()
 
+    def heeds(self, number: signal.Signals) -> bool:
+        """Whether it has set a handler for a signal: before that, the signal just ends it."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
     @property
     def is_running(self) -> bool:
         return self._process.returncode is None

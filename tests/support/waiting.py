@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 _LOOK_EVERY_S = 0.01
 
@@ -23,3 +24,16 @@ def until_blocking(condition: Callable[[], object], what: str, within_s: float =
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
         time.sleep(_LOOK_EVERY_S)
+
+
+async def until_stopped(pid: int) -> None:
+    """Return once every thread of a process that was sent SIGSTOP stands still."""
+    tasks = Path(f"/proc/{pid}/task")
+
+    def stands_still() -> bool:
+        states = [
+            (task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()
+        ]
+        return all(state == "T" for state in states)
+
+    await until(stands_still, f"process {pid} stands still")

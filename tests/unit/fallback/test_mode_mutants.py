@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mutation import Mutant, survives
+from tests.support.listed_mutants import Mutant, survives
 
 TESTS = ("tests/unit/fallback/test_mode_step.py",)
 _REDUCER, _FEELING = "fallback/mode/reducer.py", "fallback/mode/feeling.py"
