@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from pricing.embedded import ApacheKafka, Postgres, Valkey, free_ports
@@ -18,6 +19,15 @@ from tests.support.tcp_proxy import TcpProxy
 # These machines are shared, so that a time limit for an example would tell about the neighbours.
 settings.register_profile("equilibrium", deadline=None)
 settings.load_profile("equilibrium")
+# The default paints tracebacks with all local variables, which takes longer than some deadlines.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 
 def pytest_report_header() -> str:
