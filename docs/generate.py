@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from pricing.api.openapi import document
-from pricing.metrics import Metrics, ProcessorMetrics
+from pricing.metrics import Metrics
+from pricing.processor.metrics import ProcessorMetrics
 from pricing.settings import PREFIX, Settings
 
 DOCS = Path(__file__).parent

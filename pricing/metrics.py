@@ -34,8 +34,6 @@ from pricing.local_zones import Live
 from pricing.mode.pulse import Pulse
 from pricing.model import Source
 from pricing.spool_metrics import SpoolMetrics
-from pricing.surge.admission import Admission
-from pricing.surge.city import CityStates
 
 _METHODS = frozenset(["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"])
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -59,11 +57,8 @@ _BREAKER_STATES = (
 )
 """By their numbers in the metric."""
 
-_MISDATED = Admission.OVERDUE | Admission.FUTURE
-"""Facts beside what became of a record."""
 
-
-def _new_registry() -> CollectorRegistry:
+def new_registry() -> CollectorRegistry:
     """A registry with what every process shows: itself, its interpreter, its release."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -95,7 +90,7 @@ class Metrics:
     """The API's registry. Nothing is global: two can live in one process."""
 
     def __init__(self) -> None:
-        registry = _new_registry()
+        registry = new_registry()
         self.registry = registry
         self.spool = SpoolMetrics(registry)
         self.pulse = Pulse()
@@ -336,75 +331,3 @@ class Metrics:
         del attempt
         self._retries.labels(name, operation).inc()
         self._retry_waits.labels(name).observe(wait_s)
-
-
-class ProcessorMetrics:
-    """The zone processor's registry."""
-
-    def __init__(self) -> None:
-        registry = _new_registry()
-        self.registry = registry
-        self._records = Counter(
-            "records_read_total",
-            "Records of the input topics by type and what became of them.",
-            ["type", "outcome"],
-            registry=registry,
-        )
-        self._dates = Counter(
-            "records_misdated_total",
-            "Records that were late for a tick already computed (overdue) or dated ahead of "
-            "their arrival (future).",
-            ["type", "how"],
-            registry=registry,
-        )
-        self._ticks = Counter(
-            "ticks_computed_total", "City ticks computed, by signal.", ["signal"], registry=registry
-        )
-        self._tick_lag = Histogram(
-            "tick_lag_seconds",
-            "Time from a tick's instant until its states were computed.",
-            buckets=(0.3, 0.35, 0.4, 0.5, 0.75, 1, 2.5, 5, 15, 60, 300, 3600),
-            registry=registry,
-        )
-        self._zones = Counter(
-            "zone_states_total",
-            "Zone states computed, by whether they went to the history.",
-            ["written"],
-            registry=registry,
-        )
-        self._pending = Gauge(
-            "output_pending_ticks",
-            "City ticks that wait for an output.",
-            ["output"],
-            registry=registry,
-        )
-        self._dropped = Gauge(
-            "output_dropped_ticks",
-            "City ticks given up since the start, for an output that was away over an hour.",
-            ["output"],
-            registry=registry,
-        )
-
-    def read(self, event_type: str, admission: Admission | None) -> None:
-        """Count one record; None for one that could not be read."""
-        if admission is None:
-            self._records.labels(event_type, "dead_lettered").inc()
-            return
-        for flag in admission:
-            name = (flag.name or "").lower()
-            if flag in _MISDATED:
-                self._dates.labels(event_type, name).inc()
-            else:
-                self._records.labels(event_type, name).inc()
-
-    def ticked(self, city: CityStates, *, lag_ms: int) -> None:
-        """Count one tick of one city, computed so long after its instant."""
-        self._ticks.labels(city.signal).inc()
-        self._tick_lag.observe(lag_ms / 1000)
-        self._zones.labels("yes").inc(len(city.changed))
-        self._zones.labels("no").inc(len(city.states) - len(city.changed))
-
-    def waits(self, output: str, *, pending: int, dropped_total: int) -> None:
-        """Note what waits for an output, and what was given up since the start."""
-        self._pending.labels(output).set(pending)
-        self._dropped.labels(output).set(dropped_total)

@@ -6,8 +6,8 @@ names a zone or city that we do not know is counted and skipped.
 
 from __future__ import annotations
 
-from pricing.metrics import ProcessorMetrics
 from pricing.processor.burial import Burial
+from pricing.processor.metrics import ProcessorMetrics
 from pricing.processor.slot import Slot
 from pricing.surge.admission import Admission
 from pricing.zones import Catalogue, ZoneLocator

@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from pricing.cache import RedisStates
 from pricing.configs import database_config, kafka_config, redis_config, window_config
-from pricing.metrics import ProcessorMetrics
 from pricing.ports import CityTick
 from pricing.processor.burial import Burial
 from pricing.processor.config import ProcessorConfig
 from pricing.processor.intake import Intake
 from pricing.processor.lanes import NewestLane, OrderedLane
+from pricing.processor.metrics import ProcessorMetrics
 from pricing.processor.price_events import price_event
 from pricing.processor.processor import Outputs, ZoneProcessor
 from pricing.projection import open_projection

@@ -19,11 +19,11 @@ import stamina
 import structlog
 
 from pricing.drain import Drain
-from pricing.metrics import ProcessorMetrics
 from pricing.processor.burial import Burial
 from pricing.processor.config import ProcessorConfig
 from pricing.processor.intake import Intake
 from pricing.processor.lanes import Lane
+from pricing.processor.metrics import ProcessorMetrics
 from pricing.processor.slot import Barrier, Slot
 from pricing.surge.city import CityStates, CitySurge
 from pricing.surge.ticks import CLOSING_MARGIN_MS, newest_closed_tick
