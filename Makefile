@@ -64,10 +64,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(if $(PIP),,$(error $(NO_PIP)))
 	@$(BIN)/python -c '$(FITS)' 2>/dev/null || $(PYTHON) -m venv --clear $(if $(ENSUREPIP),,--without-pip) $(VENV)
 	@echo "installing into $(VENV)/ (about a minute the first time)"
-	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DOCS_STAMP): docs/requirements.lock $(STAMP)
-	@$(PIP) install --quiet --require-hashes -r docs/requirements.lock
+	@$(PIP) install --quiet --no-deps --require-hashes -r docs/requirements.lock
 	@touch $@

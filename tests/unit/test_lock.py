@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,35 @@ def test_side_locks_agree_with_the_main_one(lock):
         if name in main and _version(entry) != _version(main[name])
     }
     assert not differing
+
+
+def _needs(name: str, extras: frozenset[str]) -> list[Requirement]:
+    """What an installed package asks for on this machine; nothing if it is not for this machine."""
+    try:
+        asked = [Requirement(text) for text in requires(name) or ()]
+    except PackageNotFoundError:
+        return []
+    return [
+        need
+        for need in asked
+        if need.marker is None
+        or any(need.marker.evaluate({"extra": extra}) for extra in extras | {""})
+    ]
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "docs/deploy/requirements.lock"])
+def test_lock_is_whole_as_it_is_installed_without_a_look_at_dependencies(lock):
+    entries = _entries(lock)
+    extras: dict[str, set[str]] = {}
+    for text in NAMED[lock]:
+        extras.setdefault(_name(text), set()).update(Requirement(text).extras)
+    unmet = [
+        f"{name} needs {need}"
+        for name in entries
+        for need in _needs(name, frozenset(extras.get(name, ())))
+        if not need.specifier.contains(_version(entries.get(_name(need.name), "absent==0")))
+    ]
+    assert not unmet
 
 
 def test_deploy_lock_holds_neither_tools_nor_embedded_servers():
