@@ -80,7 +80,7 @@ class Committer:
         self._told = (False, False, False)
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self.is_blocked = False
-        """The oldest waiting append fits nowhere."""
+        """The last append that was looked at fits nowhere."""
         self.commits = 0
         self.cursor_errors = 0
         self.space: Space = ledger.space(0)
@@ -152,7 +152,8 @@ class Committer:
                 self._commit(batch)
                 return len(self._pending) > 0
             if not len(self._pending):
-                self.is_blocked = False
+                # Whoever was blocked may have given up; it stays full until there is room.
+                self.is_blocked = self.is_blocked and not self._writer.spare.ready_bytes
                 return False
             self.is_blocked = not self._writer.roll()
         except SpoolFailed as error:

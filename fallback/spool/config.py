@@ -17,7 +17,7 @@ class SpoolConfig:
     segment_bytes: int = 16 * MIB
     """Size of a segment file. Start-up reads one segment; space is freed by whole segments."""
     quota_bytes: int = 4096 * MIB
-    """Greatest total of the files; rounded down to whole segments."""
+    """Greatest total of the files. Segments leave half of one free, for rewriting one."""
     free_floor_bytes: int = 256 * MIB
     """The spool takes no new segment that would leave the volume less free space."""
     warn_percent: int = 70

@@ -180,8 +180,8 @@ class Feeder:
         if now_s < self._look_again_s or not self._is_tight():
             return None
         segment = self.reader.thinnest()
-        if segment is None or not self._ledger.admits(self.reader.held(segment)):
-            self._look_again_s = now_s + _THIN_PAUSE_S
+        if segment is None or not self._ledger.admits_draft(self.reader.held(segment)):
+            self._pause_thinning()
             return None
         thinning = Thinning(
             self._files,
@@ -189,7 +189,7 @@ class Feeder:
             segment,
             self.reader.outstanding(),
             read_bytes=self._read_bytes,
-            bytes_at_most=segment.extent * 3 // 4,
+            bytes_at_most=segment.extent // 2,
         )
         return segment, thinning
 
@@ -203,12 +203,17 @@ class Feeder:
         finally:
             segment.is_busy = False
         if not done:
-            self._look_again_s = self._loop.time() + _THIN_PAUSE_S
+            self._pause_thinning()
             return
         thinned = thinning.thinned
         segment.rewritten(thinned.records, thinned.offsets, len(thinned.data))
         self.thinned += 1
         self._note_ack()
+
+    def _pause_thinning(self) -> None:
+        """Look again after a while, also if nothing else happens: the spool may be full."""
+        self._look_again_s = self._loop.time() + _THIN_PAUSE_S
+        self._loop.call_later(_THIN_PAUSE_S, self._wanted.set)
 
     def _read(self, job: Job) -> list[Chunk]:
         return read(self._files, self._directory, job)

@@ -47,8 +47,10 @@ class Ledger:
     def __init__(self, files: Files, directory: Path, config: SpoolConfig) -> None:
         self._files = files
         self._directory = directory
-        self._segment_bytes = config.segment_bytes
-        self._quota = config.quota_bytes - config.quota_bytes % config.segment_bytes
+        self._limit = config.quota_bytes
+        # Half a segment is left for the draft of one that is rewritten to make room.
+        segments = (config.quota_bytes - config.segment_bytes // 2) // config.segment_bytes
+        self._quota = segments * config.segment_bytes
         self._floor = config.free_floor_bytes
         self._sizes: dict[Path, int] = {}
         self._total = 0
@@ -61,7 +63,7 @@ class Ledger:
 
     @property
     def quota_bytes(self) -> int:
-        """The quota in whole segments."""
+        """What segments may take of the quota."""
         return self._quota
 
     def set(self, path: Path, size: int) -> None:
@@ -72,13 +74,14 @@ class Ledger:
                 self._sizes[path] = size
 
     def admits(self, size: int) -> bool:
-        """Whether a new file of this size keeps the quota and the free-space floor."""
-        with self._lock:
-            total = self._total
-        return (
-            total + size <= self._quota
-            and self._files.free_bytes(self._directory) - size >= self._floor
-        )
+        """Whether a new segment of this size keeps the quota and the free-space floor."""
+        free = self._files.free_bytes(self._directory)
+        return self._total + size <= self._quota and free - size >= self._floor
+
+    def admits_draft(self, size: int) -> bool:
+        """The same for a file that soon takes the place of a larger one: the floor may wait."""
+        free = self._files.free_bytes(self._directory)
+        return self._total + size <= self._limit and size <= free
 
     def size(self, path: Path) -> int:
         """The size entered for a file; 0 if none is."""

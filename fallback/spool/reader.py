@@ -67,7 +67,7 @@ class Reader:
         self._on_want = on_want
         self._on_ack = on_ack
         self.low_water = recovered.cursor.low_water
-        """Everything up to here is delivered, and its segments are given up."""
+        """Everything up to here is delivered; segments that end here are given up."""
         self.lanes: dict[bytes, Lane] = {}
         """In the order in which they were found."""
         self.wants_index = False
@@ -83,12 +83,19 @@ class Reader:
 
     def unread(self) -> int:
         """Records of former processes that were not looked at yet."""
-        return sum((segment.end_seq or 0) - segment.scanned.seq for segment in self._unindexed)
+        done = self.low_water + 1
+        return sum(
+            max(0, (segment.end_seq or 0) - max(done, segment.scanned.seq))
+            for segment in self._unindexed
+        )
 
     def cursor(self) -> Cursor:
         """What to write down now; how much is synced is for others to say."""
-        ahead = {lane: seq for lane, seq in self._acked.items() if seq > self.low_water}
-        return Cursor(self.low_water, 0, ahead)
+        firsts = [self._unindexed[0].scanned.seq] if self._unindexed else [self._head]
+        firsts += self.outstanding().values()
+        low_water = max(self.low_water, min(firsts) - 1)
+        ahead = {lane: seq for lane, seq in self._acked.items() if seq > low_water}
+        return Cursor(low_water, 0, ahead)
 
     def place(self, placed: Placed) -> None:
         """Take in what was just written; lanes that keep up get it without a read."""
@@ -132,7 +139,7 @@ class Reader:
             self._take_in(found[0], spot, chunk)
             spot = Spot(chunk.next_offset, chunk.next_seq)
             if chunk.damage is not None:
-                damages.append(_new_part(found[0], chunk.damage))
+                damages.append(self._new_part(found[0], chunk.damage))
         return [damage for damage in damages if damage.lost or damage.size]
 
     def sweep(self) -> list[SegmentName]:
@@ -176,12 +183,22 @@ class Reader:
         for lane in self.lanes.values():
             lane.close()
 
+    def _new_part(self, segment: LiveSegment, damage: Damage) -> Damage:
+        """Damage without what was counted already, and without what is known to be delivered."""
+        past = damage.first_seq + damage.lost
+        first = max(damage.first_seq, min(past, self.low_water + 1))
+        return damage._replace(
+            size=segment.damaged.add(damage.at, damage.at + damage.size),
+            first_seq=first,
+            lost=segment.lost.add(first, past),
+        )
+
     def _room(self) -> int:
         share = self._config.lookahead_bytes // max(1, len(self.lanes))
         return max(self._config.lane_lookahead_bytes, share)
 
     def _new_lane(self, name: bytes) -> Lane:
-        lane = Lane(name, self._acked.get(name, 0), self._on_want)
+        lane = Lane(name, max(self.low_water, self._acked.get(name, 0)), self._on_want)
         lane.listen(self._note_ack)
         if self._unindexed:
             lane.is_behind = True
@@ -256,7 +273,7 @@ class Reader:
     def _index(self, segment: LiveSegment, chunk: Chunk) -> None:
         """Enter what was read for the first time."""
         for record, offset in zip(chunk.records, chunk.offsets, strict=True):
-            if record.seq <= self._acked.get(record.lane, 0):
+            if record.seq <= max(self.low_water, self._acked.get(record.lane, 0)):
                 continue
             segment.note(record, offset)
             lane = self.lanes.get(record.lane)
@@ -286,13 +303,6 @@ class Reader:
             return False
         first = self.lanes[name].first_outstanding()
         return first is not None and first <= segment.lanes[name].last_seq
-
-
-def _new_part(segment: LiveSegment, damage: Damage) -> Damage:
-    return damage._replace(
-        size=segment.damaged.add(damage.at, damage.at + damage.size),
-        lost=segment.lost.add(damage.first_seq, damage.first_seq + damage.lost),
-    )
 
 
 def _base(segment: LiveSegment) -> int:

@@ -19,6 +19,7 @@ from fallback.spool.record import Record, encode, encode_passed
 from fallback.spool.recovery import THIN_NAME
 from fallback.spool.scan import Chunk, Stretch, scan
 from fallback.spool.segment import HEADER_BYTES, SegmentName, decode_header, encode_header
+from fallback.spool.spare import NO_SPACE
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class Thinning:
         Raises `OSError`; the old file is then still there.
         """
         size = len(self.thinned.data)
-        if size > self._bytes_at_most or not ledger.admits(size):
+        if size > self._bytes_at_most or not ledger.admits_draft(size):
             return False
         draft = self._directory / THIN_NAME
         if THIN_NAME in self._files.names(self._directory):
@@ -93,6 +94,12 @@ class Thinning:
         try:
             self._write(draft)
             self._files.rename(draft, self._path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._files.unlink(draft)
+            if error.errno in NO_SPACE:
+                return False
+            raise
         finally:
             ledger.set(draft, 0)
         ledger.set(self._path, size)

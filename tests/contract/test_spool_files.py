@@ -53,6 +53,11 @@ def test_open_of_missing_file_raises(files, home, access):
         files.open(home / "a", access)
 
 
+def test_size_of_missing_file_raises(files, home):
+    with pytest.raises(FileNotFoundError):
+        files.size(home / "a")
+
+
 def test_create_of_present_file_raises(files, home):
     _create(files, home / "a")
     with pytest.raises(FileExistsError):

@@ -80,6 +80,10 @@ class SpoolMachine(RuleBasedStateMachine):
             assert max(self.found.acked.get(lane, 0), self.found.low_water) >= seq
         for lane, seq in self.found.acked.items():
             assert seq <= self.acked[lane]
+        for seq, kept in self.kept.items():
+            if seq <= self.found.low_water:
+                is_done = kept.may_miss or kept.is_passed
+                assert is_done or seq <= self.acked[kept.entry.lane]
 
     @rule(
         sizes=st.lists(st.integers(0, 150), min_size=1, max_size=4),
@@ -94,7 +98,7 @@ class SpoolMachine(RuleBasedStateMachine):
         expected = self.spool.writer.next_seq
         seqs = self.spool.append(entries, durable=durable)
         if seqs is None:
-            is_full = self.files.used() + self.config.segment_bytes > self.limit()
+            is_full = not self.spool.ground.ledger.admits(self.config.segment_bytes)
             assert is_full or any(self.files.faults.values())
             return
         assert seqs == range(expected, expected + len(entries))

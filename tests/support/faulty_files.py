@@ -166,6 +166,8 @@ class FaultyFiles:
         return files + [path.name for path in self.directories if path.parent == directory]
 
     def size(self, path: Path) -> int:
+        if path not in self.names_seen:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         return len(self.names_seen[path].seen)
 
     def rename(self, old: Path, new: Path) -> None:

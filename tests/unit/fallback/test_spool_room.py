@@ -68,6 +68,19 @@ def test_ledger_admits_within_whole_segments_of_quota():
     assert not ledger.admits(1025)
 
 
+def test_ledger_leaves_room_to_rewrite_a_segment_when_full():
+    files = FaultyFiles(capacity=10_000)
+    ledger = _ledger(files, quota_bytes=4 * 1024, free_floor_bytes=9_900)
+    assert ledger.quota_bytes == 3 * 1024
+    ledger.set(Path("a"), 3 * 1024)
+    assert not ledger.admits(1)
+    assert ledger.admits_draft(1024)
+    assert not ledger.admits_draft(1025)
+    ledger.set(Path("a"), 0)
+    files.capacity = 500
+    assert not ledger.admits_draft(501)
+
+
 def test_ledger_keeps_the_free_floor():
     files = FaultyFiles(capacity=10_000)
     ledger = _ledger(files, free_floor_bytes=9_000)

@@ -89,7 +89,7 @@ def test_thinned_last_segment_is_found_whole_by_the_next_start():
 def test_lost_records_stay_lost_in_a_thinned_segment():
     files = FaultyFiles()
     spool = _spool(files)
-    placed = spool.placed[9]
+    placed = spool.placed[10]  # between delivered ones
     files.damage(DIRECTORY / placed.segment.file_name(), placed.offsets[0] + 20, b"\xff")
     _thin_all(spool)
     files.kill()
