@@ -126,13 +126,16 @@ class Api:
         return seen
 
     async def settled(self, within_s: float = 60) -> None:
-        """Return once the mode is normal and no dependency is being given its load back."""
+        """Return once the mode is normal, every dependency has its whole load back, and the
+        last state of every zone is known: a process that has just begun is normal before that.
+        """
         end_s = time.monotonic() + within_s
         while True:
             data = (await self.get("/api/v1/system/mode")).json()["data"]
-            if data["mode"] == "normal" and not data["recovering"]:
+            known = (await self.get("/health")).json()["fallbackData"]["stale_zones"]
+            if data["mode"] == "normal" and not data["recovering"] and known == len(ZONES):
                 return
-            assert time.monotonic() < end_s, data
+            assert time.monotonic() < end_s, (known, data)
             await asyncio.sleep(0.1)
 
     async def breaker(self, name: str) -> str:
