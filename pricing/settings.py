@@ -172,9 +172,9 @@ class Settings(BaseSettings):
         (), description="Comma-separated of redis, database, kafka: not ready without them."
     )
     auth: Literal["keys", "open"] = Field(
-        "open",
+        "keys",
         description="Who may call. `keys`: who shows an API key; `open`: everybody, so only on a "
-        "loopback address.",
+        "loopback address. The embedded stack and the demonstration are open.",
     )
     auth_open_anywhere: bool = Field(
         False, description="Allows `AUTH=open` on an address that is not loopback."

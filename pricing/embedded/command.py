@@ -99,11 +99,14 @@ async def _until_told(command: list[str], config: StackConfig) -> int:
 
 async def _work(command: list[str], config: StackConfig, signals: _Signals) -> int:
     async with EmbeddedStack(config, on_progress=_tell) as stack:
+        # Everything here is on loopback and for this user: the service needs no keys, unless told.
+        settings = {"EQUILIBRIUM_AUTH": os.environ.get("EQUILIBRIUM_AUTH") or "open"}
+        settings |= stack.environment()
         if isinstance(stack.kafka, Tansu):
             _tell("events are kept in memory only: they are gone when this ends")
         if command:
-            return await signals.follow(_run(command, stack.environment()))
-        for name, value in stack.environment().items():
+            return await signals.follow(_run(command, settings))
+        for name, value in settings.items():
             typer.echo(f"{name}={value}")
         sys.stdout.flush()
         await _tell_of_deaths(stack.servers)

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.processes import run_once, running
 
+OPEN = {"EQUILIBRIUM_AUTH": "open"}
+
 
 @pytest.mark.parametrize(
     ("arguments", "settings", "code", "words"),
@@ -19,7 +21,7 @@ from tests.support.processes import run_once, running
         (["demo", "--trips", "nowhere.csv"], {}, 2, "nowhere.csv"),
         (["api"], {"EQUILIBRIUM_HTTP_PORT": "70000"}, 2, "EQUILIBRIUM_HTTP_PORT='70000'"),
         (["api"], {"EQUILIBRIUM_REDIS_URL": "http://u:geheim@h"}, 2, "EQUILIBRIUM_REDIS_URL"),
-        (["api"], {"EQUILIBRIUM_HTTP_HOST": "192.0.2.1"}, 2, "AUTH"),
+        (["api"], OPEN | {"EQUILIBRIUM_HTTP_HOST": "192.0.2.1"}, 2, "AUTH"),
         (["processor"], {"EQUILIBRIUM_TICK_S": "0"}, 2, "EQUILIBRIUM_TICK_S='0'"),
         (["check-config"], {"EQUILIBRIUM_REDIS_URL": "redis://h:99999"}, 2, "REDIS_URL"),
         (["migrate"], {"EQUILIBRIUM_DATABASE_URL": "postgresql://h:abc/x"}, 2, "DATABASE_URL"),

@@ -77,6 +77,7 @@ def environment(
         "EQUILIBRIUM_KAFKA_PARTITIONS": str(kafka.partitions),
         "EQUILIBRIUM_KAFKA_IDEMPOTENCE": str(kafka.idempotence).lower(),
         "EQUILIBRIUM_STATE_DIR": str(state_dir),
+        "EQUILIBRIUM_AUTH": "open",
         **other,
     }
 

@@ -37,7 +37,6 @@ QUICK = {
     ),
     "EQUILIBRIUM_STALE_REFRESH_S": "0.5",
     "EQUILIBRIUM_TICK_S": "1",
-    "EQUILIBRIUM_AUTH": "open",
     "EQUILIBRIUM_MODE_DOWN_DWELL_S": "1",
 }
 
