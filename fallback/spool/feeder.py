@@ -66,6 +66,8 @@ class Feeder:
         self._saving: asyncio.TimerHandle | None = None
         self._save: _Save | None = None
         self._is_stopped = False
+        self._is_keeping = False
+        """Damaged bytes are on their way into quarantine."""
         self.reader = Reader(config, ground.recovered, self.wake, self._note_ack)
         self.corrupt_records = 0
         self.corrupt_bytes = 0
@@ -128,7 +130,9 @@ class Feeder:
 
     def _save_now(self) -> None:
         self._saving = None
-        if self._save is not None:
+        if self._is_keeping:
+            self._note_ack()
+        elif self._save is not None:
             given_up = self.reader.sweep()
             self._save(self.reader.cursor(), given_up)
 
@@ -155,8 +159,10 @@ class Feeder:
         if job is None:
             return None
         chunks = await self._loop.run_in_executor(self._thread, self._read, job)
-        self._count(job, self.reader.absorb(job, chunks))
+        damages = self.reader.absorb(job, chunks)
         self._found.set()
+        if damages:
+            await self._take_stock(job, damages)
         self._note_ack()
         return 0.0 if job.is_urgent else _IDLE_PAUSE_S
 
@@ -218,7 +224,9 @@ class Feeder:
     def _read(self, job: Job) -> list[Chunk]:
         return read(self._files, self._directory, job)
 
-    def _count(self, job: Job, damages: Sequence[Damage]) -> None:
+    async def _take_stock(self, job: Job, damages: Sequence[Damage]) -> None:
+        """Count and tell what is damaged, and keep its bytes before a cursor moves past it."""
+        self._is_keeping = True
         for damage in damages:
             self.holes += 1
             self.corrupt_records += damage.lost
@@ -230,6 +238,7 @@ class Feeder:
                 size=damage.size,
                 lost=damage.lost,
             )
-            keep = (self._files, self._directory, self._quarantine, job.segment, damage)
-            self._thread.submit(keep_damage, *keep)
             self._on_damage(damage)
+            keep = (self._files, self._directory, self._quarantine, job.segment, damage)
+            await self._loop.run_in_executor(self._thread, keep_damage, *keep)
+        self._is_keeping = False

@@ -15,9 +15,10 @@ from fallback.errors import (
     SpoolFull,
 )
 from fallback.spool import Durability, SilentObserver, SpoolState
+from fallback.spool.cursor import Cursor, read_cursor
 from fallback.spool.io import FaultPoint
 from tests.support.faulty_files import FaultyFiles
-from tests.support.opened_spool import append, deliver, fill, opened, opened_config, until
+from tests.support.opened_spool import append, deliver, fill, lane_of, opened, opened_config, until
 from tests.support.stepped_spool import DIRECTORY
 
 DURABLE, RELAXED = Durability.DURABLE, Durability.RELAXED
@@ -171,6 +172,27 @@ async def test_reads_that_fail_are_tried_again():
         files.fail("read", errno.EIO)
         assert len(await deliver(spool, 30)) == 30
         assert spool.stats().read_errors == 1
+
+
+async def test_cursor_waits_until_damaged_bytes_are_kept():
+    """Else a kill in between would leave neither the loss nor its bytes to tell of."""
+    files = FaultyFiles()
+    async with opened(files) as spool:
+        await append(spool, b"1", b"2", b"3")
+        lane = await lane_of(spool)
+        lane.ack((await lane.take(max_records=1, max_bytes=100))[0].seq)
+    name = next(name for name in files.names(DIRECTORY) if name.endswith(".seg"))
+    files.damage(DIRECTORY / name, 64 + 40, b"\xff")
+    gate = _Gate(files, FaultPoint.QUARANTINED)
+    async with opened(files) as spool:
+        delivering = asyncio.create_task(deliver(spool, 1))
+        await asyncio.to_thread(gate.is_reached.wait, 5)
+        await asyncio.sleep(0.05)  # fifty times as long as a cursor usually waits
+        meanwhile = read_cursor(files, DIRECTORY) or Cursor()
+        gate.open()
+        assert meanwhile.low_water == 1
+        assert await delivering == [b"3"]
+        await until(lambda: (read_cursor(files, DIRECTORY) or Cursor()).low_water == 3)
 
 
 async def test_damage_is_counted_told_and_kept():
