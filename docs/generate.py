@@ -11,15 +11,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import annotated_types
+import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from pricing import __version__
 from pricing.api.openapi import document
 from pricing.metrics import Metrics
 from pricing.processor.metrics import ProcessorMetrics
 from pricing.settings import PREFIX, Settings
+from streaming import asyncapi
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Made from the code by docs/generate.py: do not edit, run `make docs-generated`. -->"
@@ -32,6 +35,7 @@ def pages() -> dict[Path, str]:
         operations / "configuration.md": configuration(),
         operations / "metrics.md": metrics(),
         DOCS / "openapi.json": document(),
+        DOCS / "asyncapi.yaml": topics(),
     }
 
 
@@ -59,6 +63,12 @@ def metrics() -> str:
     parts = {"API": Metrics().registry, "Processor": ProcessorMetrics().registry}
     tables = [f"## {part}\n\n{_metrics_of(registry)}" for part, registry in parts.items()]
     return _page("Metrics", intro, "\n\n".join(tables))
+
+
+def topics() -> str:
+    note = NOTE.removeprefix("<!--").removesuffix("-->").strip()
+    text = yaml.safe_dump(asyncapi.document(__version__), sort_keys=False, width=100)
+    return f"# {note}\n{text}"
 
 
 def _metrics_of(registry: CollectorRegistry) -> str:
