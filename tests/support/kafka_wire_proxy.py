@@ -45,6 +45,8 @@ class KafkaWireProxy:
         self.answer: Answer | None = None
         self.produced: list[tuple[str, int, int]] = []
         """Topic, partition and bytes of each batch that came by."""
+        self.requests: list[int] = []
+        """Bytes of each request that carried batches."""
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +98,8 @@ class KafkaWireProxy:
         api, version, correlation = _REQUEST.unpack_from(request)
         batches = _batches(request) if api == _PRODUCE else []
         self.produced += [(topic, part, len(records)) for topic, part, records in batches]
+        if batches:
+            self.requests.append(len(request))
         chosen, wanted = self._chosen(batches)
         if chosen is None:
             return await _ask(request, up_reader, up)
