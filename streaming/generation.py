@@ -115,8 +115,9 @@ class Generation:
     def _fail_batches(self) -> None:
         """End the batches that are left: a task of `stop()` waits for them, for ever."""
         accumulator = self._producer._message_accumulator  # noqa: SLF001 - nobody else can
-        batches = [batch for queue in accumulator._batches.values() for batch in queue]  # noqa: SLF001
-        batches += accumulator._pending_batches  # noqa: SLF001
+        batches: set[Any] = accumulator._pending_batches  # noqa: SLF001 - the same
+        for queue in accumulator._batches.values():  # noqa: SLF001 - the same
+            batches.update(queue)  # where a batch that was tried before expects itself
         for batch in batches:
             for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
                 future.add_done_callback(_retrieve)
