@@ -7,8 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -19,62 +18,13 @@ from pricing.embedded import free_ports
 from streaming.codec import decode
 from streaming.config import KafkaConfig
 from streaming.topics import ensure_topics, full_name
+from tests.support.event_service import RIDES, Service, post
 from tests.support.oracle import Oracle
-from tests.support.processes import Running, environment, run_once, running
 from tests.support.pumped import ids_of, pumped, read_topic
 from tests.support.servers import kafka_config_for
 from tests.support.waiting import until
 
 KILLS = int(os.environ.get("PUMP_KILLS", "5"))
-RIDES = "/api/v1/events/ride-requests"
-
-
-class Service:
-    """An API process and a client of it."""
-
-    def __init__(self, config: KafkaConfig, directory: Path) -> None:
-        self.port, redis, database = free_ports(3)
-        self.directory = directory
-        self.settings = environment(
-            database_url=f"postgresql://nobody@127.0.0.1:{database}/none",
-            redis_url=f"redis://127.0.0.1:{redis}/0",
-            kafka=config,
-            state_dir=directory / "state",
-            EQUILIBRIUM_HTTP_PORT=str(self.port),
-            EQUILIBRIUM_SPOOL_QUOTA_BYTES="67108864",
-            EQUILIBRIUM_SPOOL_FREE_FLOOR_BYTES="0",
-        )
-
-    @asynccontextmanager
-    async def up(self) -> AsyncIterator[tuple[Running, httpx2.AsyncClient]]:
-        address = f"http://127.0.0.1:{self.port}"
-        async with (
-            running("api", settings=self.settings, directory=self.directory) as process,
-            httpx2.AsyncClient(base_url=address, timeout=10) as client,
-        ):
-            await self._until_live(client)
-            yield process, client
-
-    async def _until_live(self, client: httpx2.AsyncClient) -> None:
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await client.get("/health/live")
-                except httpx2.TransportError:
-                    await asyncio.sleep(0.05)
-                else:
-                    return
-
-    async def command(self, *arguments: str) -> tuple[int, str]:
-        return await run_once(*arguments, settings=self.settings, directory=self.directory)
-
-
-async def post(client: httpx2.AsyncClient, count: int = 1, **headers: str) -> list[tuple[str, str]]:
-    """Ids and statuses of new ride requests."""
-    body = [{"zone_id": "161"} for _ in range(count)]
-    response = await client.post(RIDES, json=body, headers=headers)
-    assert response.status_code == 202, response.text
-    return [(one["id"], one["status"]) for one in response.json()["data"]]
 
 
 @pytest.fixture
