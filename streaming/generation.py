@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from streaming.codec import WireRecord
 from streaming.config import KafkaConfig
-from streaming.connection import client_settings, cut_off, finish_within
+from streaming.connection import bootstrapped, client_settings, cut_off, finish_within
 from streaming.refusals import SEQUENCE_GAP, Action, BatchFailed, Verdict, failure_of
 
 _BATCH_BYTES = 1_048_000
@@ -58,7 +58,7 @@ class Generation:
         """Connect. Raises what aiokafka raises, and `TimeoutError`."""
         # With idempotence, aiokafka asks for a producer id again and again, without an end.
         async with asyncio.timeout(2 * self._timeout_s):
-            await self._producer.start()
+            await bootstrapped(self._producer.start())
         self._sender_task.add_done_callback(lambda _: self.fail("the driver's sender ended"))
 
     @property

@@ -47,6 +47,9 @@ class KafkaWireProxy:
         """Topic, partition and bytes of each batch that came by."""
         self.requests: list[int] = []
         """Bytes of each request that carried batches."""
+        self.silent_to: int | None = None
+        """Requests of this API are never answered."""
+        self.unanswered = 0
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +99,9 @@ class KafkaWireProxy:
         self, request: bytes, up_reader: asyncio.StreamReader, up: asyncio.StreamWriter
     ) -> bytes:
         api, version, correlation = _REQUEST.unpack_from(request)
+        if api == self.silent_to:
+            self.unanswered += 1
+            await asyncio.Event().wait()
         batches = _batches(request) if api == _PRODUCE else []
         self.produced += [(topic, part, len(records)) for topic, part, records in batches]
         if batches:
