@@ -145,6 +145,11 @@ class DeadLetterBox:
         """One letter; None: there is none."""
         return self._read(self._path(identity))
 
+    def unreadable(self) -> list[str]:
+        """Ids of files that hold no letter of this release; they can be discarded."""
+        paths = sorted(path for path, _ in _files(self._directory))
+        return [path.stem for path in paths if path.exists() and self._read(path) is None]
+
     def discard(self, identity: str) -> bool:
         """Throw a letter away. False: there is none."""
         try:
@@ -155,9 +160,9 @@ class DeadLetterBox:
         return True
 
     def ask_retry(self, identity: str) -> bool:
-        """Mark a letter to be put back. False: there is none."""
+        """Mark a letter to be put back. False: there is none that can be read."""
         path = self._path(identity)
-        if not path.exists():
+        if self._read(path) is None:
             return False
         target = self._directory / _RETRY
         target.mkdir(mode=0o750, exist_ok=True)

@@ -8,11 +8,16 @@ import typer
 
 from fallback.clock import wall_s
 from fallback.dead_letters import DeadLetterBox, Letter
-from pricing.command_output import print_json, print_table
+from pricing.command_output import (
+    complain,
+    disk_errors_told,
+    print_json,
+    print_table,
+    state_directory,
+)
 
 dlq_app = typer.Typer(
     help="The dead letters: events that Kafka refused for what they hold.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 
@@ -25,6 +30,7 @@ All = Annotated[bool, typer.Option("--all", help="Every one.")]
 
 
 @dlq_app.command("ls", epilog="Example: equilibrium dlq ls --class 10")
+@disk_errors_told()
 def list_letters(
     *,
     error_class: ErrorClass = None,
@@ -35,10 +41,12 @@ def list_letters(
     box = _box()
     letters = [one for one in box.letters() if error_class in (None, one.error_class)]
     rows = [_summary(letter) for letter in letters[:limit]]
+    for identity in (unreadable := box.unreadable()):
+        complain(_why_not(identity, unreadable))
     if as_json:
-        stats = box.stats()
-        waiting = stats.waiting_for_retry
-        print_json({"data": rows, "total": len(letters), "waiting_for_retry": waiting})
+        waiting = box.stats().waiting_for_retry
+        totals = {"total": len(letters), "waiting_for_retry": waiting, "unreadable": unreadable}
+        print_json({"data": rows, **totals})
     elif rows:
         print_table(tuple(rows[0]), [list(row.values()) for row in rows])
     else:
@@ -47,11 +55,13 @@ def list_letters(
 
 
 @dlq_app.command(epilog="Example: equilibrium dlq show 1f2e3d4c5b6a7980")
+@disk_errors_told()
 def show(identity: Annotated[str, typer.Argument(metavar="ID")], *, as_json: Json = False) -> int:
     """Show one dead letter, with what it holds."""
-    letter = _found(_box(), identity)
+    box = _box()
+    letter = _found(box, identity)
     if letter is None:
-        typer.echo(f"no dead letter {identity}", err=True)
+        complain(_why_not(identity, box.unreadable()))
         return 1
     from pricing.spool_tools import describe
 
@@ -65,6 +75,7 @@ def show(identity: Annotated[str, typer.Argument(metavar="ID")], *, as_json: Jso
 
 
 @dlq_app.command(epilog="Example: equilibrium dlq retry --class -1")
+@disk_errors_told()
 def retry(
     ids: Ids = None,
     *,
@@ -76,10 +87,11 @@ def retry(
     box = _box()
     chosen = _chosen(box, ids, everything=everything, error_class=error_class)
     done = {identity: box.ask_retry(identity) for identity in chosen}
-    return _report("marked to be put back", done, as_json=as_json)
+    return _report("marked to be put back", done, box, as_json=as_json)
 
 
 @dlq_app.command(epilog="Example: equilibrium dlq discard --all --older-than-days 30")
+@disk_errors_told()
 def discard(
     ids: Ids = None,
     *,
@@ -98,7 +110,7 @@ def discard(
         old = {letter.id for letter in box.letters() if letter.buried_ms <= horizon_ms}
         chosen = [identity for identity in chosen if identity in old]
     done = {identity: box.discard(identity) for identity in chosen}
-    return _report("discarded", done, as_json=as_json)
+    return _report("discarded", done, box, as_json=as_json)
 
 
 def _summary(letter: Letter) -> dict[str, Any]:
@@ -139,22 +151,28 @@ def _chosen(
     return [one.id for one in box.letters() if error_class in (None, one.error_class)]
 
 
-def _report(what: str, done: dict[str, bool], *, as_json: bool) -> int:
+def _report(what: str, done: dict[str, bool], box: DeadLetterBox, *, as_json: bool) -> int:
     missing = [identity for identity, is_done in done.items() if not is_done]
     if as_json:
         print_json({"done": len(done) - len(missing), "missing": missing})
     else:
         typer.echo(f"{len(done) - len(missing)} {what}")
+        unreadable = box.unreadable()
         for identity in missing:
-            typer.echo(f"no dead letter {identity}", err=True)
+            complain(_why_not(identity, unreadable))
     return 1 if missing else 0
 
 
+def _why_not(identity: str, unreadable: list[str]) -> str:
+    if identity in unreadable:
+        return f"dead letter {identity} cannot be read; it can only be discarded"
+    return f"no dead letter {identity}"
+
+
 def _box() -> DeadLetterBox:
-    from pricing.settings import load_settings
     from pricing.write_path import DEAD_LETTERS
 
-    return DeadLetterBox(load_settings().state_dir / DEAD_LETTERS, now_ms=_now_ms)
+    return DeadLetterBox(state_directory() / DEAD_LETTERS, now_ms=_now_ms)
 
 
 def _now_ms() -> int:

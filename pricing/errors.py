@@ -10,7 +10,8 @@
     ├── TripsError               a trips file that cannot be replayed; names line and column
     ├── PolicyError              a policy that cannot be used; names the key
     ├── MigrationError           the database's schema is not one that this release can use
-    └── StartupError             a process cannot start; the message is one line and says what to do
+    ├── StartupError             a process cannot start; the message is one line and says what to do
+    └── StateUnreadable          a command cannot read or write the state directory; names the path
 
 Adapters raise the leaves; callers catch the broad classes.
 """
@@ -97,3 +98,7 @@ class MigrationError(PricingError):
 
 class StartupError(PricingError):
     """A process cannot start. The message is one line that says why and what to do."""
+
+
+class StateUnreadable(PricingError):
+    """Something in the state directory cannot be read or written. The message names the path."""

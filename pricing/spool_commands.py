@@ -10,21 +10,28 @@ from typing import Annotated, Any
 
 import typer
 
-from pricing.command_output import print_json, print_table
+from pricing.command_output import (
+    disk_errors_told,
+    print_json,
+    print_table,
+    state_directory,
+)
+from pricing.errors import StateUnreadable
 
 spool_app = typer.Typer(
     help="The spools: events on this machine's disk on their way to Kafka.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str | None, typer.Option("--spool", help="Only this one, by its name.")]
 
+_NONE = "no spools"
 _COLUMNS = ("spool", "held", "segments", "bytes", "records", "pending", "oldest", "damaged", "lost")
 
 
 @spool_app.command("ls", epilog="Example: equilibrium spool ls --json")
+@disk_errors_told()
 def list_spools(*, name: Name = None, as_json: Json = False) -> int:
     """List the spools: whether a process holds them, and what waits in them."""
     from pricing.spool_tools import contents
@@ -32,6 +39,9 @@ def list_spools(*, name: Name = None, as_json: Json = False) -> int:
     found = [contents(directory).summary() for directory in _directories(name)]
     if as_json:
         print_json({"data": found})
+        return 0
+    if not found:
+        typer.echo(_NONE)
         return 0
     print_table(_COLUMNS, [[one[column] for column in _COLUMNS] for one in found])
     for one in found:
@@ -41,22 +51,25 @@ def list_spools(*, name: Name = None, as_json: Json = False) -> int:
 
 
 @spool_app.command(epilog="Example: equilibrium spool check")
+@disk_errors_told()
 def check(*, name: Name = None, as_json: Json = False) -> int:
     """Read every record and its checksum; exit code 1 where something is damaged."""
     from pricing.spool_tools import damage
 
-    rows = damage(_directories(name))
+    directories = _directories(name)
+    rows = damage(directories)
     is_damaged = any(not row["torn_tail"] for row in rows)
     if as_json:
         print_json({"damaged": is_damaged, "data": rows})
     elif rows:
         print_table(tuple(rows[0]), [list(row.values()) for row in rows])
     else:
-        typer.echo("no damage")
+        typer.echo("no damage" if directories else _NONE)
     return 1 if is_damaged else 0
 
 
 @spool_app.command(epilog="Example: equilibrium spool export --json > events.jsonl")
+@disk_errors_told()
 def export(
     *,
     name: Name = None,
@@ -75,6 +88,7 @@ def export(
 
 
 @spool_app.command(epilog="Example: equilibrium spool replay --timeout 60")
+@disk_errors_told()
 def replay(
     *,
     name: Name = None,
@@ -85,15 +99,25 @@ def replay(
     from pricing.settings import load_settings
     from pricing.spool_tools import replay as work
 
+    _be_quiet()
     return _report(asyncio.run(work(load_settings(), _directories(name), timeout)), as_json)
 
 
 @spool_app.command(epilog="Example: equilibrium spool repair")
+@disk_errors_told()
 def repair(*, name: Name = None, as_json: Json = False) -> int:
     """Cut torn tails and set damaged bytes aside: of the spools that no process holds."""
     from pricing.spool_tools import repair as work
 
+    _be_quiet()
     return _report(asyncio.run(work(_directories(name))), as_json)
+
+
+def _be_quiet() -> None:
+    """What the parts log at work: the rows say it at the end."""
+    from pricing.logs import configure_logs
+
+    configure_logs("CRITICAL", "console")
 
 
 def _report(rows: list[dict[str, Any]], as_json: bool) -> int:
@@ -103,7 +127,7 @@ def _report(rows: list[dict[str, Any]], as_json: bool) -> int:
         for row in rows:
             typer.echo("  ".join(f"{key}={value}" for key, value in row.items()))
     else:
-        typer.echo("no spools")
+        typer.echo(_NONE)
     return 0 if all(row["done"] for row in rows) else 1
 
 
@@ -114,10 +138,12 @@ def _line(fields: dict[str, Any]) -> str:
 
 def _directories(name: str | None) -> list[Path]:
     from fallback.pump.adoption import spool_directories
-    from pricing.settings import load_settings
     from pricing.write_path import SPOOLS
 
-    found = spool_directories(load_settings().state_dir / SPOOLS)
+    home = state_directory() / SPOOLS
+    if home.exists() and not home.is_dir():
+        raise StateUnreadable(f"{home}: Not a directory")
+    found = spool_directories(home)
     chosen = [path for path in found if name is None or path.name == name]
     if name is not None and not chosen:
         raise typer.BadParameter(f"--spool {name}: there is no such spool")

@@ -120,9 +120,10 @@ async def replay(
 async def _replay(spool: Spool, pump: Pump, timeout_s: float) -> dict[str, Any]:
     async with pump:
         done = await pump.drain(timeout_s, through_outage=True)
-        stats = pump.stats()
+        stats, reasons = pump.stats(), pump.gate.reasons()
     left = spool.stats().records
-    return {"done": done, "sent": stats.sent, "buried": stats.buried, "left": left}
+    row = {"done": done, "sent": stats.sent, "buried": stats.buried, "left": left}
+    return row if done else {**row, "problem": ", ".join(reasons) or "no answer in time"}
 
 
 async def repair(directories: Iterable[Path]) -> list[dict[str, Any]]:

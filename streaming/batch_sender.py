@@ -18,7 +18,13 @@ from aiokafka.structs import TopicPartition
 
 from streaming.codec import WireRecord
 from streaming.config import KafkaConfig
-from streaming.connection import client_settings, finish_within, growing_waits, why_start_failed
+from streaming.connection import (
+    bootstrapped,
+    client_settings,
+    finish_within,
+    growing_waits,
+    why_start_failed,
+)
 from streaming.errors import AccessRefused, BrokerError
 from streaming.generation import Generation
 from streaming.refusals import BY_CODE, Action, BatchFailed, Verdict, teach_newer_codes
@@ -113,7 +119,7 @@ class BatchSender:
         client = AIOKafkaClient(**settings)
         try:
             async with asyncio.timeout(self._config.request_timeout_ms / 1000):
-                await client.bootstrap()
+                await bootstrapped(client.bootstrap())
                 await client.set_topics([topic])
             return _what_is_wrong(client, TopicPartition(topic, partition))
         except Exception as error:  # noqa: BLE001 - this only explains; it must not add a failure

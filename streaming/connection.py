@@ -7,6 +7,7 @@ import random
 import ssl
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
+from traceback import walk_tb
 from typing import Any
 
 import structlog
@@ -75,6 +76,20 @@ async def why_start_failed(config: KafkaConfig, error: BaseException) -> BrokerE
         return translated(cause)
     connection.close()
     return translated(error)
+
+
+async def bootstrapped(start: Coroutine[Any, Any, None]) -> None:
+    """Run the start of a client. Raises what that raises, and leaves no connection then."""
+    try:
+        await start
+    except BaseException as error:
+        # The driver (0.14) keeps the connection of its first question in a local variable, and
+        # forgets it when the start is cancelled.
+        for frame, _ in walk_tb(error.__traceback__):
+            connection = frame.f_locals.get("bootstrap_conn")
+            if connection is not None:
+                connection.close()
+        raise
 
 
 async def finish_within(work: Coroutine[Any, Any, object], timeout_s: float) -> bool:

@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from streaming.codec import WireRecord
 from streaming.config import KafkaConfig
-from streaming.connection import client_settings, cut_off, finish_within
+from streaming.connection import bootstrapped, client_settings, cut_off, finish_within
 from streaming.refusals import SEQUENCE_GAP, Action, BatchFailed, Verdict, failure_of
 
 _BATCH_BYTES = 1_048_000
@@ -58,7 +58,7 @@ class Generation:
         """Connect. Raises what aiokafka raises, and `TimeoutError`."""
         # With idempotence, aiokafka asks for a producer id again and again, without an end.
         async with asyncio.timeout(2 * self._timeout_s):
-            await self._producer.start()
+            await bootstrapped(self._producer.start())
         self._sender_task.add_done_callback(lambda _: self.fail("the driver's sender ended"))
 
     @property
@@ -115,8 +115,9 @@ class Generation:
     def _fail_batches(self) -> None:
         """End the batches that are left: a task of `stop()` waits for them, for ever."""
         accumulator = self._producer._message_accumulator  # noqa: SLF001 - nobody else can
-        batches = [batch for queue in accumulator._batches.values() for batch in queue]  # noqa: SLF001
-        batches += accumulator._pending_batches  # noqa: SLF001
+        batches: set[Any] = accumulator._pending_batches  # noqa: SLF001 - the same
+        for queue in accumulator._batches.values():  # noqa: SLF001 - the same
+            batches.update(queue)  # where a batch that was tried before expects itself
         for batch in batches:
             for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
                 future.add_done_callback(_retrieve)

@@ -22,6 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from streaming.config import KafkaConfig
 from streaming.connection import (
+    bootstrapped,
     client_settings,
     cut_off,
     finish_within,
@@ -153,7 +154,7 @@ class GroupMember:
         self._is_broken, self._member = False, ""
         try:
             async with asyncio.timeout(3 * self._config.request_timeout_ms / 1000):
-                await consumer.start()
+                await bootstrapped(consumer.start())
                 await self._check_topics(consumer)
             self.consumer = consumer
             consumer.subscribe(self._topics, listener=_Rebalances(self))

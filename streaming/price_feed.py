@@ -16,7 +16,13 @@ from aiokafka.errors import LeaderNotAvailableError, NotLeaderForPartitionError
 from aiokafka.structs import TopicPartition
 
 from streaming.config import KafkaConfig
-from streaming.connection import client_settings, cut_off, finish_within, growing_waits
+from streaming.connection import (
+    bootstrapped,
+    client_settings,
+    cut_off,
+    finish_within,
+    growing_waits,
+)
 from streaming.errors import BrokerTimeout
 from streaming.offsets import log_ends
 from streaming.records import ConsumedRecord
@@ -91,7 +97,7 @@ class PriceFeed:
             auto_offset_reset="earliest",
             fetch_max_wait_ms=_FETCH_MS,
         )
-        await consumer.start()
+        await bootstrapped(consumer.start())
         consumer.assign(self._partitions)
         # Assigning only asks for the topic's leaders; the next call needs to know them.
         client: Any = consumer._client  # noqa: SLF001 - the consumer has no way to wait for it

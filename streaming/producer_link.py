@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from streaming.codec import WireRecord
 from streaming.config import KafkaConfig
-from streaming.connection import client_settings, cut_off, finish_within
+from streaming.connection import bootstrapped, client_settings, cut_off, finish_within
 from streaming.errors import BrokerRefused, BrokerTimeout
 
 _BATCH_BYTES = 256 * 1024
@@ -38,7 +38,7 @@ class ProducerLink:
         """Connect. Raises what aiokafka raises, and `TimeoutError`."""
         # With idempotence, aiokafka asks for a producer id again and again, without an end.
         async with asyncio.timeout(timeout_s):
-            await self._producer.start()
+            await bootstrapped(self._producer.start())
         self._sender_task.add_done_callback(lambda _: self.burn("the driver's sender ended"))
 
     @property

@@ -14,7 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from streaming.config import KafkaConfig
-from streaming.connection import client_settings, growing_waits
+from streaming.connection import bootstrapped, client_settings, growing_waits
 from streaming.errors import BrokerTimeout, BrokerUnavailable
 from streaming.translation import translated, translating
 
@@ -136,7 +136,7 @@ async def _admin(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
     settings = client_settings(config)
     admin = AIOKafkaAdminClient(**settings)
     try:
-        await admin.start()
+        await bootstrapped(admin.start())
         yield admin
     finally:
         await admin.close()

@@ -97,6 +97,12 @@ class Gate:
         failing = self._failing.get(lane)
         return None if failing is None else failing.failure
 
+    def reasons(self) -> list[str]:
+        """Why something does not get through now; each once."""
+        parked = [one.failure.reason for one in self.parked.values()]
+        failing = [one.failure.reason for one in self._failing.values()]
+        return list(dict.fromkeys([*parked, *failing]))
+
     def peek(self, lane: bytes, group: str, now_s: float) -> Go | Wait:
         """What `ask` would say now."""
         return self._decide(lane, group, now_s)[0]

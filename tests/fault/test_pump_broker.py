@@ -188,6 +188,21 @@ async def test_end_is_bounded_while_batches_pend(place, tmp_path, way):
     await mend(place, way)
 
 
+async def test_end_with_a_batch_that_was_sent_before_leaves_no_error_behind(
+    place, tmp_path, caplog
+):
+    async with pumped(place.config, tmp_path, wait_s=0.01) as path:
+        await path.publisher.publish(TOPIC, ride_requests(range(60)))
+        await until(lambda: is_empty(path), "delivered")
+        place.proxy.hold(up=False)
+        await path.publisher.publish(TOPIC, ride_requests(range(60)))
+        batches = path.sender._generation._producer._message_accumulator
+        await until(lambda: batches._pending_batches, "sent")
+        await place.proxy.refuse()
+        await until(lambda: batches._batches and not batches._pending_batches, "taken back")
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 def of_ours(tasks: set[asyncio.Task[object]]) -> list[str]:
     """Tasks of the client side: the proxy has some of its own."""
     return [repr(task) for task in tasks if "tcp_proxy" not in repr(task)]

@@ -6,19 +6,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fallback.spool import Durability, Entry
+from pricing.delivery import lane_of
 from pricing.embedded import ApacheKafka
+from streaming.codec import WireRecord
 from streaming.config import KafkaConfig
+from streaming.packing import pack
 from streaming.refusals import BY_CODE, Action
 from streaming.topics import ensure_topics, full_name
-from tests.support.kafka_log import ride_request
+from tests.support.kafka_log import ride_request, ride_requests
 from tests.support.kafka_wire_proxy import Answer, KafkaWireProxy
-from tests.support.pumped import Pumped, ids_of, pumped, read_topic
+from tests.support.pumped import Pumped, ids_of, make_topic, pumped, read_topic
 from tests.support.servers import kafka_config_for
 from tests.support.waiting import until
 
 RETRIED_INSIDE = {3, 5, 6, 7, 19, 20, 56, 74, 89}
 """The driver repeats the batch by itself, under the same number, so the broker drops a repeat."""
 LOST_RECORDS = 45
+INVALID_EPOCH = 47
 CODES = sorted(RETRIED_INSIDE | {2, 10, 18, 29, 31, 32, 44, 45, 47, 58, 59, 87, -1, 99})
 
 
@@ -88,6 +93,48 @@ async def test_poison_is_found_among_500_and_alone_put_aside(kafka, proxy, confi
     first = list(dict.fromkeys(log))
     assert [identity for identity in first if identity in set(good)] == good
     assert len(log) == len(wanted)
+
+
+async def test_lanes_that_share_a_burnt_producer_all_go_on(kafka, proxy, config, tmp_path):
+    """One lane's batch burns it; the others' were handed over, and are never answered."""
+    async with pumped(config, tmp_path, wait_s=0.01) as path:
+        await path.publisher.publish("ride-requests", ride_requests(range(60), keys=24))
+        await until(lambda: not path.spool.stats().records, "delivered")
+        proxy.passing.clear()
+        first, *others = events = ride_requests(range(60, 180), keys=24)
+        await path.publisher.publish("ride-requests", [first])
+        await until(lambda: proxy.waiting, "the first request")
+        await path.publisher.publish("ride-requests", others)
+        await until(lambda: len(path.pump.gate.in_flight) == config.partitions, "all under way")
+        proxy.answer = Answer(INVALID_EPOCH, appended=False, is_last=True)
+        proxy.passing.set()
+        await until(lambda: not path.spool.stats().records, "delivered", within_s=15)
+        assert (path.renewals, proxy.answer.given) == (1, 1)
+    log = await delivered(kafka, config)
+    assert {event.id for event in events} <= set(log)
+
+
+async def test_record_that_the_broker_itself_refuses_is_alone_put_aside(kafka, config, tmp_path):
+    """A record without a key in a compacted topic, among good ones; no proxy has a hand in it."""
+    direct = kafka_config_for(kafka, config.topic_prefix)
+    topic = full_name(direct, "keyed")
+    await make_topic(direct, topic, cleanup_policy="compact")
+    await make_topic(direct, f"{topic}.dlq")
+    records = [WireRecord(b"%d" % number, b"%d" % number) for number in range(60)]
+    records[23] = WireRecord(None, b"23")
+    async with pumped(direct, tmp_path, wait_s=10) as path:
+        for partition in (0, 1):
+            good = records if partition == 0 else [r for r in records if r.key is not None]
+            entries = [Entry(lane_of(topic, partition), pack(record)) for record in good]
+            await path.spool.append(entries, durability=Durability.DURABLE, timeout_s=5)
+        await until(lambda: not path.spool.stats().records, "delivered", within_s=20)
+        (letter,) = path.box.letters()
+        assert (letter.error_class, letter.lane) == ("87", f"{topic}/0")
+    log = await read_topic(direct, topic)
+    for partition in (0, 1):
+        values = [record.value for record in log if record.partition == partition]
+        good = [record.value for record in records if record.key is not None]
+        assert list(dict.fromkeys(values)) == good
 
 
 def holds_poison(topic: str, _partition: int, records: bytes) -> bool:

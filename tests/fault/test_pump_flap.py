@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from streaming.topics import full_name
-from tests.support.broker_faults import FAULTS, Site, site
+from tests.support.broker_faults import hurt, site
 from tests.support.oracle import Load, Oracle
 from tests.support.pumped import Pumped, pumped, read_topic
 from tests.support.waiting import until
@@ -37,17 +37,6 @@ async def fresh_event_flows(path: Pumped, oracle: Oracle) -> float:
     await oracle.publish(path.publisher, 1)
     await until(lambda: not path.spool.stats().records, "everything is delivered", within_s=30)
     return loop.time() - began_s
-
-
-async def hurt(place: Site, random: Random, seconds: float) -> int:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    faults = 0
-    while loop.time() < deadline:
-        await random.choice(FAULTS)(place, random)
-        faults += 1
-        await asyncio.sleep(random.uniform(0.2, 2))
-    return faults
 
 
 @pytest.mark.timeout(SECONDS * 6 + 120)

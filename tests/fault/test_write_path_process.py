@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -19,62 +19,16 @@ from pricing.embedded import free_ports
 from streaming.codec import decode
 from streaming.config import KafkaConfig
 from streaming.topics import ensure_topics, full_name
+from tests.support.event_service import RIDES, Service, post
+from tests.support.loop_volume import MIB, demand_loop_volumes, make_image, mounted
 from tests.support.oracle import Oracle
-from tests.support.processes import Running, environment, run_once, running
 from tests.support.pumped import ids_of, pumped, read_topic
 from tests.support.servers import kafka_config_for
 from tests.support.waiting import until
 
+LARGE = [{"zone_id": "161", "rider_id": "r" * 64, "product": "p" * 64}] * 500
+UNBOUND = {"EQUILIBRIUM_SPOOL_QUOTA_BYTES": str(1 << 30)}
 KILLS = int(os.environ.get("PUMP_KILLS", "5"))
-RIDES = "/api/v1/events/ride-requests"
-
-
-class Service:
-    """An API process and a client of it."""
-
-    def __init__(self, config: KafkaConfig, directory: Path) -> None:
-        self.port, redis, database = free_ports(3)
-        self.directory = directory
-        self.settings = environment(
-            database_url=f"postgresql://nobody@127.0.0.1:{database}/none",
-            redis_url=f"redis://127.0.0.1:{redis}/0",
-            kafka=config,
-            state_dir=directory / "state",
-            EQUILIBRIUM_HTTP_PORT=str(self.port),
-            EQUILIBRIUM_SPOOL_QUOTA_BYTES="67108864",
-            EQUILIBRIUM_SPOOL_FREE_FLOOR_BYTES="0",
-        )
-
-    @asynccontextmanager
-    async def up(self) -> AsyncIterator[tuple[Running, httpx2.AsyncClient]]:
-        address = f"http://127.0.0.1:{self.port}"
-        async with (
-            running("api", settings=self.settings, directory=self.directory) as process,
-            httpx2.AsyncClient(base_url=address, timeout=10) as client,
-        ):
-            await self._until_live(client)
-            yield process, client
-
-    async def _until_live(self, client: httpx2.AsyncClient) -> None:
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await client.get("/health/live")
-                except httpx2.TransportError:
-                    await asyncio.sleep(0.05)
-                else:
-                    return
-
-    async def command(self, *arguments: str) -> tuple[int, str]:
-        return await run_once(*arguments, settings=self.settings, directory=self.directory)
-
-
-async def post(client: httpx2.AsyncClient, count: int = 1, **headers: str) -> list[tuple[str, str]]:
-    """Ids and statuses of new ride requests."""
-    body = [{"zone_id": "161"} for _ in range(count)]
-    response = await client.post(RIDES, json=body, headers=headers)
-    assert response.status_code == 202, response.text
-    return [(one["id"], one["status"]) for one in response.json()["data"]]
 
 
 @pytest.fixture
@@ -167,19 +121,54 @@ async def test_full_spool_refuses_with_a_time_and_takes_again_by_itself(
     service, direct, kafka_proxy
 ):
     await kafka_proxy.refuse()
-    large = [{"zone_id": "161", "rider_id": "r" * 64, "product": "p" * 64} for _ in range(500)]
     async with service.up() as (process, client):
-        response = await client.post(RIDES, json=large)
-        while response.status_code == 202:
-            response = await client.post(RIDES, json=large)
-        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        await fill(client)
         price = await client.get("/api/v1/zones/161/price")
         assert price.status_code == 200
         await kafka_proxy.heal()
         async with asyncio.timeout(40):
-            while (await client.post(RIDES, json=large[:1])).status_code != 202:
+            while (await client.post(RIDES, json=LARGE[:1])).status_code != 202:
                 await asyncio.sleep(0.2)
         assert await process.stop() == 0
+
+
+async def test_full_volume_refuses_events_then_sends_and_takes_again_without_a_restart(
+    proxied_kafka_config, direct, kafka_proxy, own_directory
+):
+    demand_loop_volumes()
+    image = make_image(own_directory / "volume", 64 * MIB)
+    with mounted(image, own_directory / "state") as volume:
+        (volume / "ballast").write_bytes(bytes(shutil.disk_usage(volume).free - 36 * MIB))
+        # The quota is no limit here: the volume is.
+        service = Service(proxied_kafka_config, own_directory, **UNBOUND)
+        await kafka_proxy.refuse()
+        async with service.up() as (process, client):
+            taken = await fill(client)
+            assert (await client.get("/api/v1/zones/161/price")).status_code == 200
+            await kafka_proxy.heal()
+            async with asyncio.timeout(40):
+                while (response := await client.post(RIDES, json=LARGE[:1])).status_code != 202:
+                    await asyncio.sleep(0.2)
+            taken += [one["id"] for one in response.json()["data"]]
+            await until_drained(client)
+            assert await process.stop() == 0
+    there = set(taken)
+    assert [one for one in dict.fromkeys(await log_of(direct)) if one in there] == taken
+
+
+async def until_drained(client: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(60):
+        while 'spool_events{state="pending"} 0.0' not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.2)
+
+
+async def fill(client: httpx2.AsyncClient) -> list[str]:
+    """Ids of what was taken until the first refusal, which says when to come again."""
+    taken: list[str] = []
+    while (response := await client.post(RIDES, json=LARGE)).status_code == 202:
+        taken += [one["id"] for one in response.json()["data"]]
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    return taken
 
 
 async def test_broken_disk_refuses_events_and_prices_go_on(service, own_directory):

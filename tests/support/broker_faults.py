@@ -115,3 +115,15 @@ FAULTS: tuple[Fault, ...] = (
     refuse,
     deaden,
 )
+
+
+async def hurt(place: Site, random: Random, seconds: float) -> int:
+    """One fault after the other for so long; returns how many. The last one is healed."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    faults = 0
+    while loop.time() < deadline:
+        await random.choice(FAULTS)(place, random)
+        faults += 1
+        await asyncio.sleep(random.uniform(0.2, 2))
+    return faults

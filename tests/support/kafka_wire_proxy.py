@@ -33,6 +33,8 @@ class Answer:
     """How many requests it concerns; used up."""
     concerns: Callable[[str, int, bytes], bool] = lambda _topic, _partition, _records: True
     """Which batches of those requests, by topic, partition and bytes."""
+    is_last: bool = False
+    """The connection says nothing more after such an answer."""
     given: int = 0
     """Batches that were answered so."""
 
@@ -45,9 +47,19 @@ class KafkaWireProxy:
         self.answer: Answer | None = None
         self.produced: list[tuple[str, int, int]] = []
         """Topic, partition and bytes of each batch that came by."""
+        self.requests: list[int] = []
+        """Bytes of each request that carried batches."""
+        self.silent_to: int | None = None
+        """Requests of this API are never answered."""
+        self.unanswered = 0
+        self.passing = asyncio.Event()
+        """While it is not set, batches wait here."""
+        self.waiting = 0
+        self._ends_now = False
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.passing.set()
 
     @property
     def address(self) -> str:
@@ -84,6 +96,9 @@ class KafkaWireProxy:
                 request = await _read(reader)
                 answer = await self._answered(request, up_reader, up)
                 writer.write(_LENGTH.pack(len(answer)) + answer)
+                if self._ends_now:
+                    self._ends_now = False
+                    await asyncio.Event().wait()
                 await writer.drain()
         finally:
             up.close()
@@ -94,8 +109,16 @@ class KafkaWireProxy:
         self, request: bytes, up_reader: asyncio.StreamReader, up: asyncio.StreamWriter
     ) -> bytes:
         api, version, correlation = _REQUEST.unpack_from(request)
+        if api == self.silent_to:
+            self.unanswered += 1
+            await asyncio.Event().wait()
         batches = _batches(request) if api == _PRODUCE else []
         self.produced += [(topic, part, len(records)) for topic, part, records in batches]
+        if batches:
+            self.requests.append(len(request))
+            self.waiting += 1
+            await self.passing.wait()
+            self.waiting -= 1
         chosen, wanted = self._chosen(batches)
         if chosen is None:
             return await _ask(request, up_reader, up)
@@ -104,6 +127,7 @@ class KafkaWireProxy:
             return _rewritten(answer, version, wanted, chosen.code)
         refused = _refusals(version, wanted, chosen.code)
         others = [batch for batch in batches if batch[:2] not in wanted]
+        self._ends_now = chosen.is_last
         if not others:
             return struct.pack(">ii", correlation, len(refused)) + b"".join(refused) + _NO_THROTTLE
         answer = await _ask(_with_batches(request, others), up_reader, up)

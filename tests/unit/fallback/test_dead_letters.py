@@ -140,6 +140,16 @@ def test_file_that_is_no_letter_is_left_out(shelf, tmp_path):
     (tmp_path / "letters" / "strange.json").write_text("{")
     (tmp_path / "letters" / "half.tmp").write_text("")
     assert len(shelf.box.letters()) == 1
+    assert shelf.box.unreadable() == ["strange"]
+
+
+def test_file_that_is_no_letter_cannot_be_put_back_but_thrown_away(shelf, tmp_path):
+    shelf.bury()
+    (tmp_path / "letters" / "strange.json").write_text("{")
+    assert not shelf.box.ask_retry("strange")
+    assert shelf.box.stats().waiting_for_retry == 0
+    assert shelf.box.discard("strange")
+    assert shelf.box.unreadable() == []
 
 
 def test_stats_count_by_class(shelf):
