@@ -152,7 +152,24 @@ def test_mode_does_not_improve_while_a_dependency_is_ramped_up():
     state, events = run(CONFIG, [ramping] * 300, state=state)
     assert (state.effective, events) == (Level.MODERATE, [])
     state, events = run(CONFIG, [WELL] * 60, state=state)
-    assert levels(events) == ["moderate>minor"]
+    assert [(event.new, event.at_s) for event in events] == [(Level.MINOR, 304.0)]
+
+
+def test_dwell_runs_while_a_dependency_is_ramped_up():
+    state, _ = run(CONFIG, [inputs(load=20)] * 3)
+    state, events = run(CONFIG, [replace(WELL, is_ramping=True)] * 18 + [WELL] * 102, state=state)
+    assert [(event.new, event.at_s) for event in events] == [
+        (Level.MINOR, 63.0),
+        (Level.NORMAL, 123.0),
+    ]
+
+
+def test_input_above_the_exit_begins_the_dwell_again_during_a_ramp():
+    state, _ = run(CONFIG, [inputs(load=20)] * 3)
+    ramping = replace(WELL, is_ramping=True)
+    trace = [ramping] * 50 + [replace(inputs(load=16), is_ramping=True)] + [WELL] * 60
+    state, events = run(CONFIG, trace, state=state)
+    assert [(event.new, event.at_s) for event in events] == [(Level.MINOR, 114.0)]
 
 
 def test_stall_is_no_evidence_either_way():
@@ -256,6 +273,15 @@ def test_expired_override_goes_down_with_a_dwell_a_level():
     assert not events
     state, events = run(CONFIG, [WELL] * 61, state=state)
     assert levels(events) == ["moderate>minor", "minor>normal"]
+
+
+def test_expired_override_does_not_go_down_while_a_dependency_is_ramped_up():
+    state, _ = run(CONFIG, [bounded(BoundsKind.PIN, Level.MINOR)] * 9)
+    ramping = replace(WELL, is_ramping=True)
+    state, events = run(CONFIG, [ramping] * 100, state=state)
+    assert (state.effective, events) == (Level.MINOR, [])
+    state, events = run(CONFIG, [WELL], state=state)
+    assert levels(events) == ["minor>normal"]
 
 
 def test_expired_override_goes_up_at_once():
