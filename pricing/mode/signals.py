@@ -77,7 +77,8 @@ class Signals:
         self._answers = dict(parts.pulse.answers)
         self._failed = parts.pulse.failed
         self._ages_ms: list[int] = []
-        self._was_troubled = False
+        self._trouble = 0
+        """2: a store is not well; 1: all are, and get their load back; 0: neither."""
 
     def all(self) -> Mapping[str, Signal]:
         """The signals by their inputs' names."""
@@ -115,11 +116,17 @@ class Signals:
         self._ages_ms = sorted(parts.age_ms_of(one.window_end_ms) for one in parts.local.states())
         self._start(now_s)
         self._count(now_s)
-        # What an outage left in the window is explained once it is over.
-        is_troubled = parts.ramps.is_ramping or any(self._link(name).is_shut for name in _STORES)
-        if self._was_troubled and not is_troubled:
+        self._forgive()
+
+    def _forgive(self) -> None:
+        """Let go of what an outage left in the windows: once its end is seen, it is explained."""
+        stage = int(self._parts.ramps.is_ramping)
+        if any(not self._link(name).is_well for name in _STORES):
+            stage = 2
+        if stage < self._trouble:
             self._mix.clear()
-        self._was_troubled = is_troubled
+            self._burn.forgive()
+        self._trouble = stage
 
     def _start(self, now_s: float) -> None:
         """The start is over once fresh states are there, or it took too long."""
@@ -139,7 +146,8 @@ class Signals:
         self._answers, self._failed = answers, failed
         if not self._is_started:
             return
-        for source, times in new.items():
+        # What a ramp keeps from a store is answered from elsewhere, on purpose.
+        for source, times in new.items() if self._trouble != 1 else ():
             if times:
                 self._mix.record(now_s, source.value, times)
         self._burn.record(now_s, good=sum(new.values()) - new[Source.DEFAULT], bad=bad)
