@@ -39,6 +39,7 @@ def test_good_outcome_keeps_every_promise(name):
         ({"modes": ["normal", "degraded"]}, "the mode says emergency or worse within 15 s"),
         ({"normal_after_s": None}, "normal again by itself within 149 s"),
         ({"normal_after_s": 149.1}, "normal again by itself within 149 s"),
+        ({"late_s": 2.1}, "each level is left within 12 s of its last reason"),
     ],
 )
 def test_each_promise_can_be_broken(change, text):
