@@ -74,6 +74,12 @@ class Override:
     def bounds(self) -> Bounds:
         return Bounds(self.kind, self.level)
 
+    @property
+    def version(self) -> str:
+        """Tells it from every other one; a restart changes nothing about it."""
+        told = (self.kind, self.level, self.reason, self.actor, self.set_at_s, self.duration_s)
+        return f"{zlib.crc32(repr(told).encode()):08x}"
+
     def remaining_s(self, now_s: float, wall_s: float) -> float:
         """How long it still holds; 0 or less: it is over."""
         return min(self.ends_s - now_s, self.expires_at_s - wall_s)

@@ -42,6 +42,7 @@ def override_body(
         "set_at": rfc3339(int(override.set_at_s * 1000)),
         "expires_at": rfc3339(int(override.expires_at_s * 1000)),
         "forced": override.forced,
+        "version": override.version,
         "below_computed": override.bounds.apply(computed) < computed,
     }
     if remaining_s is not None:
