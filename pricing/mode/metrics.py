@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from fallback.mode import BoundsKind, Event, EventKind, Level, ModeState
+from fallback.mode import BoundsKind, Event, EventKind, ModeState
 from fallback.override import Override
 
 
@@ -28,8 +28,8 @@ class ModeMetrics:
         self._ramp = gauge("ramp_share_percent", "Share of the calls that go there.", "dependency")
         self._transitions = Counter(
             "mode_transitions",
-            "Changes of the level in effect.",
-            ["from", "to"],
+            "Changes of the level in effect, by the worst input, `operator` or `recovery`.",
+            ["from", "to", "cause"],
             registry=registry,
         )
         self._degradations = Counter(
@@ -51,24 +51,29 @@ class ModeMetrics:
             self._input_level.labels(name).set(one.level)
             if isinstance(one.value, int | float):
                 self._input_value.labels(name).set(one.value)
+        self._below.set(state.effective < state.computed)
         if not state.was_bounded:
-            self._below.set(0)
             for kind in BoundsKind:
                 self._override.labels(kind.value).set(0)
 
     def on_mode_event(self, event: Event, override: Override | None) -> None:
         if event.kind is EventKind.MODE:
-            self._transitions.labels(event.old.word, event.new.word).inc()
+            self._transitions.labels(event.old.word, event.new.word, _cause(event)).inc()
             if event.new > event.old:
                 self._degradations.labels(event.new.word).inc()
         if override is not None:
             self.override(override)
 
-    def override(self, override: Override, computed: Level = Level.NORMAL) -> None:
+    def override(self, override: Override) -> None:
         """Note that an override holds."""
         for kind in BoundsKind:
             self._override.labels(kind.value).set(kind is override.kind)
-        self._below.set(override.bounds.apply(computed) < computed)
 
     def on_override_ended(self, override: Override) -> None:
         self._override.labels(override.kind.value).set(0)
+
+
+def _cause(event: Event) -> str:
+    if event.bounds is not None:
+        return "operator"
+    return event.causes[0].input if event.new > event.old and event.causes else "recovery"

@@ -63,7 +63,7 @@ class SystemMode:
     async def set_override(self, request: OverrideRequest) -> Saved:
         """Let an operator's level hold at once. Raises `OverrideRefused`."""
         saved = await self.orchestrator.set_override(request)
-        self.metrics.override(saved.override, self.orchestrator.state.computed)
+        self.metrics.override(saved.override)
         return saved
 
     def override_body(self) -> dict[str, Any] | None:
