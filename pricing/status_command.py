@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -26,6 +26,7 @@ EXIT_CODES = {"normal": 0, "degraded": 3, "emergency": 4}
 UNREACHABLE = 1
 _TIMEOUT_S = 5.0
 _EVERY_S = 1.0
+_NO_KEY = (401, 403)
 _COLOURS = {"normal": "green", "degraded": "yellow", "emergency": "red"}
 
 
@@ -58,6 +59,9 @@ def fetch(target: Target) -> dict[str, Any]:
             body = json.load(response)
         data: dict[str, Any] = body["data"]
         EXIT_CODES[data["mode"]]
+    except HTTPError as error:
+        hint = "; give a key by EQUILIBRIUM_API_KEY or --key" if error.code in _NO_KEY else ""
+        raise Unreachable(f"{target.url} answers {error.code} {error.reason}{hint}") from error
     except (URLError, HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise Unreachable(f"{target.url} does not answer: {reason}") from error

@@ -129,10 +129,11 @@ class Signals:
         self._trouble = stage
 
     def _start(self, now_s: float) -> None:
-        """The start is over once fresh states are there, or it took too long."""
+        """The start is over once nearly all states are fresh, or it took too long."""
         fresh_ms = _FRESH_TICKS * self._parts.tick_ms
-        has_fresh = bool(self._ages_ms) and self._ages_ms[0] <= fresh_ms
-        if not self._is_started and (has_fresh or now_s - self._started_s >= _START_S):
+        age_ms = self._zone_age_ms()
+        is_fresh = age_ms is not None and age_ms <= fresh_ms
+        if not self._is_started and (is_fresh or now_s - self._started_s >= _START_S):
             self._is_started = True
             # First calls open connections and load what is loaded once.
             self._parts.lag.clear()
@@ -221,10 +222,15 @@ class Signals:
         """None: no zone has a state, and nobody knows how old the truth is."""
         if not self._is_started:
             return Reading(value=0.0)
+        age_ms = self._zone_age_ms()
+        return None if age_ms is None else Reading(value=age_ms / 1000)
+
+    def _zone_age_ms(self) -> int | None:
+        """Nearly all known states are at most so old."""
         if not self._ages_ms:
             return None
         rank = min(len(self._ages_ms) - 1, int(_PERCENTILE * len(self._ages_ms)))
-        return Reading(value=self._ages_ms[rank] / 1000)
+        return self._ages_ms[rank]
 
 
 _STORES = ("redis", "database")

@@ -189,37 +189,88 @@ async def test_report_counts_answers_and_outages(world):
     assert (data["outages"], data["mode_changes"], data["mean_time_to_recover_s"]) == (1, 2, 60.0)
 
 
-async def test_stream_begins_with_the_mode_and_tells_each_change(world):
-    started, sent = asyncio.Event(), []
+class Stream:
+    """Follows `/api/v1/system/stream`; a message counts once it is taken in."""
 
-    async def receive():
+    def __init__(self, world: World) -> None:
+        self.sent: asyncio.Queue[str] = asyncio.Queue()
+        self.may_send = asyncio.Event()
+        self.may_send.set()
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/api/v1/system/stream",
+            "query_string": b"",
+            "headers": [],
+            "http_version": "1.1",
+            "scheme": "http",
+            "server": ("api", 80),
+            "client": ("api", 1),
+            "root_path": "",
+        }
+        self.task = asyncio.create_task(world.app(scope, self._receive, self._send))
+
+    async def _receive(self):
         await asyncio.Event().wait()
 
-    async def send(message):
+    async def _send(self, message):
+        await self.may_send.wait()
         if message["type"] == "http.response.body" and message["body"]:
-            sent.append(message["body"].decode())
-            started.set()
+            self.sent.put_nowait(message["body"].decode())
 
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/api/v1/system/stream",
-        "query_string": b"",
-        "headers": [],
-        "http_version": "1.1",
-        "scheme": "http",
-        "server": ("api", 80),
-        "client": ("api", 1),
-        "root_path": "",
-    }
-    stream = asyncio.create_task(world.app(scope, receive, send))
-    await asyncio.wait_for(started.wait(), 5)
-    started.clear()
+    async def next(self) -> tuple[str, dict]:
+        """The next event: its name and data."""
+        text = await asyncio.wait_for(self.sent.get(), 5)
+        head, _, data = text.partition("\ndata: ")
+        return head.removeprefix("event: "), json.loads(data)
+
+
+@pytest.fixture
+async def stream(world):
+    stream = Stream(world)
+    yield stream
+    world.parts.drain.begin()
+    await asyncio.wait_for(stream.task, 5)
+
+
+async def test_stream_begins_with_the_mode_and_tells_each_change(world, stream):
+    name, body = await stream.next()
+    assert (name, body["level"]) == ("mode", "normal")
     world.shown.show("redis", Level.MODERATE)
     tick(world)
-    await asyncio.wait_for(started.wait(), 5)
-    world.parts.drain.begin()
-    await asyncio.wait_for(stream, 5)
-    bodies = [json.loads(text.split("data: ")[1]) for text in sent]
-    assert [body["level"] for body in bodies] == ["normal", "moderate"]
-    assert all(text.startswith("event: mode\n") for text in sent)
+    name, body = await stream.next()
+    assert (name, body["level"]) == ("mode", "moderate")
+
+
+async def test_stream_tells_of_an_operator_who_changes_no_level(world, stream):
+    await stream.next()
+    async with world.client() as client:
+        await client.post(LEVEL, json={**FLOOR, "level": "normal"})
+        _, body = await stream.next()
+        assert (body["level"], body["override"]["reason"]) == ("normal", FLOOR["reason"])
+        await client.delete(LEVEL)
+    assert (await stream.next())[1]["override"] is None
+
+
+async def test_client_that_cannot_keep_up_is_told_and_closed(world):
+    stream = Stream(world)
+    await stream.next()
+    stream.may_send.clear()
+    async with world.client() as client:
+        for _ in range(10):
+            await client.post(LEVEL, json=FLOOR)
+            await client.delete(LEVEL)
+    stream.may_send.set()
+    await asyncio.wait_for(stream.task, 5)
+    names = [(await stream.next())[0] for _ in range(stream.sent.qsize())]
+    assert names[-1] == "lagged"
+    assert len(names) <= 2
+
+
+async def test_stream_tells_one_change_once(world, stream):
+    await stream.next()
+    async with world.client() as client:
+        await client.post(LEVEL, json=FLOOR)
+        assert (await stream.next())[1]["level"] == "moderate"
+        await client.delete(LEVEL)
+    assert (await stream.next())[1]["level"] == "normal"

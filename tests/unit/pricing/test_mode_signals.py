@@ -100,6 +100,15 @@ def test_start_is_over_after_a_minute_without_states(watched):
     assert watched.read("zone_age_s").value == pytest.approx(102.14)
 
 
+def test_start_goes_on_while_only_some_states_are_fresh(watched):
+    """The others come from a snapshot, and are read anew a moment later."""
+    watched.world.local.keep([zone_state("z1"), zone_state("z2", TICK_MS - 500_000)])
+    assert watched.read("zone_age_s").value == 0.0
+    watched.fresh()
+    watched.world.now_ms += 20_000
+    assert watched.read("zone_age_s").value == pytest.approx(22.14)
+
+
 def test_age_is_that_of_all_but_the_oldest_zones(watched):
     watched.fresh()
     assert watched.read("zone_age_s").value == pytest.approx(2.14)

@@ -19,13 +19,14 @@ class Service:
 
     def __init__(self) -> None:
         self.text = "{}"
+        self.code = 200
         self.keys: list[str | None] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 service.keys.append(self.headers.get("X-API-Key"))
-                self.send_response(200)
+                self.send_response(service.code)
                 self.end_headers()
                 self.wfile.write(service.text.encode())
 
@@ -100,3 +101,12 @@ def test_table_shows_mode_cause_override_and_fleet():
     text = console.export_text()
     for piece in ("degraded (moderate)", "redis is moderate", "[red]maintenance[/red]", "api-2"):
         assert piece in text
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_service_that_wants_a_key_says_how_to_give_one(service, capsys, code):
+    service.code = code
+    assert show_status(Target(url=service.url), as_json=False, watch=False) == 1
+    told = capsys.readouterr().err
+    assert f"answers {code}" in told
+    assert "EQUILIBRIUM_API_KEY" in told
