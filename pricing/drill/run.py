@@ -169,10 +169,10 @@ class Drill:
             watch.level, watch.mode = mode["level"], mode["mode"]
             outcome.changes += 1
             outcome.modes.append(mode["mode"])
-            self._line(f"mode {mode['mode']} ({mode['level']}) {causes}")
-            is_detected = watch.broken_at_s is not None and is_shown(self._scenario, mode["mode"])
-            if is_detected and outcome.detected_after_s is None:
-                outcome.detected_after_s = now_s - (watch.broken_at_s or now_s)
+            self._line(f"mode {mode['mode']} ({mode['level']}) {causes}".rstrip())
+        is_detected = watch.broken_at_s is not None and is_shown(self._scenario, mode["mode"])
+        if is_detected and outcome.detected_after_s is None:
+            outcome.detected_after_s = now_s - (watch.broken_at_s or now_s)
         if watch.recovery is not None and watch.mended_at_s is not None:
             self._follow(watch.recovery, mode, now_s - watch.mended_at_s)
 
