@@ -102,9 +102,7 @@ class Admin:
     async def report(self, request: Request) -> Response:
         asked = parse_query(ReportQuery, request)
         system = system_of(self._parts)
-        body = reliability(
-            system, self._parts.metrics.pulse, window_s=asked.window, now_ms=self._parts.now_ms()
-        )
+        body = reliability(system, window_s=asked.window, now_ms=self._parts.now_ms())
         return json_response({"data": body}, headers=_NO_STORE)
 
 

@@ -24,8 +24,10 @@ from pricing.local_zones import LocalZones
 from pricing.mode.fleet import Fleet
 from pricing.mode.journal import ModeJournal
 from pricing.mode.metrics import ModeMetrics
+from pricing.mode.minutes import Minutes
 from pricing.mode.pulse import Pulse
 from pricing.mode.ramps import Ramps
+from pricing.mode.report import totals_of
 from pricing.mode.signals import FULL_PERCENT, SignalParts, Signals, SpoolFacts
 from pricing.mode.system import CurrentPolicy, SystemMode
 from pricing.ports import Publisher
@@ -98,13 +100,14 @@ async def open_system_mode(
         now_s(),
     )
     metrics = ModeMetrics(parts.registry)
+    minutes = Minutes(totals_of(parts.pulse, parts.breakers), now_s())
     journal = ModeJournal(parts.instance, parts.publisher, now_ms=parts.now_ms)
     orchestrator = Orchestrator(
         parts.config,
         signals.all(),
         directory=parts.directory,
         is_ramping=lambda: parts.ramps.is_ramping,
-        observers=(parts.policy, journal, metrics),
+        observers=(parts.policy, journal, metrics, minutes),
         now_s=now_s,
         wall_s=wall,
     )
@@ -123,6 +126,7 @@ async def open_system_mode(
             fleet=fleet,
             ramps=parts.ramps,
             metrics=metrics,
+            minutes=minutes,
             breakers=parts.breakers,
             health=parts.health,
             spool=spool,

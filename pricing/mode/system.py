@@ -15,6 +15,7 @@ from pricing.mode.body import cause_body, inputs_body, override_body
 from pricing.mode.fleet import Fleet
 from pricing.mode.journal import ModeJournal
 from pricing.mode.metrics import ModeMetrics
+from pricing.mode.minutes import Minutes
 from pricing.mode.policy import ModePolicy
 from pricing.mode.ramps import Ramps
 from pricing.mode.signals import SpoolFacts
@@ -49,6 +50,7 @@ class SystemMode:
     fleet: Fleet | None
     ramps: Ramps
     metrics: ModeMetrics
+    minutes: Minutes
     breakers: BreakerRegistry
     health: HealthSource
     spool: Callable[[], SpoolFacts | None]

@@ -177,6 +177,9 @@ async def test_history_is_told_from_memory_without_a_database(world):
     assert bad.status_code == 422
 
 
+REPORT = "/admin/reliability/reports/reliability"
+
+
 async def test_report_counts_answers_and_outages(world):
     world.shown.show("redis", Level.MINOR)
     tick(world)
@@ -184,9 +187,43 @@ async def test_report_counts_answers_and_outages(world):
     tick(world, 60)
     async with world.client() as client:
         await client.get("/api/v1/zones/z1/price")
-        data = (await client.get("/admin/reliability/reports/reliability")).json()["data"]
+        data = (await client.get(REPORT)).json()["data"]
     assert (data["availability"], data["answers"]["default"]) == (1.0, 1)
     assert (data["outages"], data["mode_changes"], data["mean_time_to_recover_s"]) == (1, 2, 60.0)
+    assert (data["window_s"], data["covered_s"], data["at_this_level_for_s"]) == (86_400, 61, 0)
+
+
+async def test_report_looks_back_as_far_as_it_is_asked(world):
+    async with world.client() as client:
+        await client.get("/api/v1/zones/z1/price")
+        tick(world, 300)
+        await client.get("/api/v1/zones/z1/price")
+        short = (await client.get(f"{REPORT}?window=60")).json()["data"]
+        long = (await client.get(f"{REPORT}?window=3600")).json()["data"]
+        bad = await client.get(f"{REPORT}?window=59")
+    assert (sum(short["answers"].values()), sum(long["answers"].values())) == (1, 2)
+    assert (short["covered_s"], long["covered_s"]) == (60, 300)
+    assert bad.status_code == 422
+
+
+async def test_report_tells_errors_by_service_and_by_kind_of_request(world):
+    world.cache.failure = DependencyUnavailable("redis", "refused")
+    world.publisher.failure = DependencyUnavailable("spool", "gone")
+    ride = {"zone_id": "z1"}
+    async with world.client() as client:
+        await client.get("/api/v1/zones/z1/price")
+        assert (await client.post("/api/v1/events/ride-requests", json=ride)).status_code == 503
+        data = (await client.get(REPORT)).json()["data"]
+    assert data["services"]["redis"]["error_rate"] == 1.0
+    assert data["services"]["database"] == {
+        "state": "CLOSED",
+        "calls": 1,
+        "failures": 0,
+        "rejected": 0,
+        "error_rate": 0.0,
+    }
+    assert data["operations"]["events"] == {"requests": 1, "failed": 1, "error_rate": 1.0}
+    assert data["operations"]["prices"] == {"requests": 1, "failed": 0, "error_rate": 0.0}
 
 
 class Stream:
