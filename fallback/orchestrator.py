@@ -125,6 +125,8 @@ class Orchestrator:
                 self._override = revive(
                     found, now_s=self._now_s(), wall_s=self._wall_s(), boot_id=self._boot_id
                 )
+                event = "override holds again" if self._override else "override ended meanwhile"
+                _log.info(event, kind=found.kind.value, level=found.level.word, actor=found.actor)
         self.step()
         self._task = asyncio.create_task(self._run(), name="mode")
         return self

@@ -16,7 +16,11 @@ import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import structlog
+
 from fallback.mode import Bounds, BoundsKind, Level
+
+_log = structlog.get_logger(__name__)
 
 FILE_NAME = "mode-override.json"
 LEAST_REASON = 10
@@ -176,12 +180,18 @@ class OverrideFile:
         self._path = directory / FILE_NAME
 
     def load(self) -> Override | None:
-        """What was saved last; None if there is nothing that can be used."""
+        """What was saved last; None if there is nothing, or (logged) nothing that can be used."""
         try:
             with self._path.open("rb") as file:
-                return decode(file.read(_LARGEST_FILE))
-        except OSError:
+                override = decode(file.read(_LARGEST_FILE))
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            _log.warning("the override on the disk cannot be read", why=error.strerror)
+            return None
+        if override is None:
+            _log.warning("the override on the disk is damaged and does not hold")
+        return override
 
     def save(self, override: Override) -> None:
         """Put it on the disk: whole or not at all, and there after a power cut."""

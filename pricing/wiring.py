@@ -99,7 +99,7 @@ def open_breakers(
 async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     """The HTTP application and the switch that its server drains by.
 
-    Raises `CatalogueError`.
+    Raises `CatalogueError` and `KeysError`.
     """
     catalogue = load_catalogue(settings.zones_file)
     kafka = kafka_config(settings)
@@ -112,6 +112,9 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     observers = (health, metrics)
     drain = Drain()
     async with AsyncExitStack() as stack:
+        gate = await stack.enter_async_context(
+            open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
+        )
         cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
         store = await stack.enter_async_context(PostgresStates(database_config(settings)))
         write = await stack.enter_async_context(
@@ -164,9 +167,6 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             every_s=settings.stale_refresh_s,
         )
         await stack.enter_async_context(refreshing(refresh))
-        gate = await stack.enter_async_context(
-            open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
-        )
         publisher = WatchedPublisher(write.publisher, observers=observers)
         mode_feed = PriceFeed(kafka, full_name(kafka, SYSTEM_MODES))
         operations = PostgresOperations(replace(database_config(settings), max_in_flight=4))
