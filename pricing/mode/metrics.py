@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from fallback.mode import BoundsKind, Event, EventKind, ModeState
@@ -9,9 +11,16 @@ from fallback.override import Override
 
 
 class ModeMetrics:
-    """The part of the API's registry that tells of the mode."""
+    """The part of the API's registry that tells of the mode.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    `shares`: how much of its load each store is given now, in per cent, by name.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, shares: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
+        self._shares = shares
+
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
@@ -37,9 +46,6 @@ class ModeMetrics:
         )
         self._seconds = Counter("mode_seconds", "Time at a level.", ["level"], registry=registry)
 
-    def ramp(self, dependency: str, share_percent: int) -> None:
-        self._ramp.labels(dependency).set(share_percent)
-
     def on_step(self, state: ModeState, seen_s: float) -> None:
         self._computed.set(state.computed)
         self._effective.set(state.effective)
@@ -51,6 +57,8 @@ class ModeMetrics:
             self._input_level.labels(name).set(one.level)
             if isinstance(one.value, int | float):
                 self._input_value.labels(name).set(one.value)
+        for name, percent in self._shares().items():
+            self._ramp.labels(name).set(percent)
         self._below.set(state.effective < state.computed)
         if not state.was_bounded:
             for kind in BoundsKind:

@@ -99,7 +99,7 @@ async def open_system_mode(
         ),
         now_s(),
     )
-    metrics = ModeMetrics(parts.registry)
+    metrics = ModeMetrics(parts.registry, parts.ramps.shares)
     minutes = Minutes(totals_of(parts.pulse, parts.breakers), now_s())
     journal = ModeJournal(parts.instance, parts.publisher, now_ms=parts.now_ms)
     orchestrator = Orchestrator(

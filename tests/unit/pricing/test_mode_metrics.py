@@ -18,6 +18,7 @@ class Measured:
         self.registry = CollectorRegistry()
         self.clocks = FakeClocks()
         self.store = Level.NORMAL
+        self.share = 100
         self.orchestrator = Orchestrator(
             CONFIG,
             {
@@ -27,7 +28,7 @@ class Measured:
                     value="", entered=self.store, kept=self.store, is_hard=True
                 ),
             },
-            observers=(ModeMetrics(self.registry),),
+            observers=(ModeMetrics(self.registry, lambda: {"redis": self.share}),),
             now_s=self.clocks.now_s,
             wall_s=self.clocks.wall_s,
             boot_id="boot",
@@ -63,6 +64,13 @@ async def test_override_below_the_computed_level_shows_whenever_it_is(measured):
     await measured.orchestrator.end_override()
     assert measured.value("override_below_computed") == 0
     assert measured.value("override_active", kind="pin") == 0
+
+
+def test_share_of_its_load_that_a_store_is_given_shows(measured):
+    for share in (100, 5, 70, 100):
+        measured.share = share
+        measured.tick(Level.NORMAL)
+        assert measured.value("ramp_share_percent", dependency="redis") == share
 
 
 async def test_transition_names_its_cause(measured):
