@@ -117,7 +117,7 @@ class OverrideAnswer(_Output):
     data: dict[str, Any] | None
     mode: ModeWord
     level: LevelWord
-    durable: bool = Field(description="It survives a restart of this process.")
+    durable: bool = Field(description="It stays so after a restart.")
 
 
 class Listing(_Output):

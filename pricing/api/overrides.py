@@ -66,10 +66,10 @@ class Overrides:
         system = system_of(self._parts)
         _check_version(request, system)
         before = system.override_body()
-        await system.orchestrator.end_override()
+        is_durable = await system.orchestrator.end_override()
         if before is not None:
             await note_act(self._parts, request, "mode.override.end", "mode", before=before)
-        return self._response(_content(system, None, is_durable=True))
+        return self._response(_content(system, None, is_durable=is_durable))
 
     async def _set(self, request: Request, wish: SetLevel) -> bytes:
         system = system_of(self._parts)
