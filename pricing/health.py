@@ -139,6 +139,15 @@ class PassiveHealth:
         if not isinstance(error, DependencySaturated):
             self._version += self._calls[dependency].add(False, self._now_ms())
 
+    def noticed(self, dependency: str, error: DependencyError | None, *, when_idle_ms: int) -> None:
+        """Count what was seen on the side, where nothing was heard of it for so long."""
+        if not self.is_idle(dependency, when_idle_ms):
+            return
+        if error is None:
+            self.succeeded(dependency)
+        else:
+            self.failed(dependency, error)
+
     def is_idle(self, dependency: str, for_ms: int) -> bool:
         """Whether nothing was heard of a dependency for so long."""
         last_ms = self._calls[dependency].last_ms

@@ -22,6 +22,7 @@ from pricing.auth import open_gate
 from pricing.cache import RedisStates
 from pricing.configs import database_config, kafka_config, redis_config, window_config
 from pricing.drain import Drain
+from pricing.errors import DependencyUnavailable
 from pricing.feed_states import TopicStates
 from pricing.health import PassiveHealth, WatchedPublisher, probing
 from pricing.ladder import Ladder
@@ -58,6 +59,10 @@ __all__ = [
     "warn_of_clashes",
     "window_config",
 ]
+
+
+_KAFKA_IDLE_MS = 5_000
+"""So long without an event, what Kafka's readers see tells whether it is there."""
 
 
 def _elapsed_s() -> float:
@@ -193,6 +198,11 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
                     delivery=write.delivery,
                     publisher=publisher,
                     feed=await stack.enter_async_context(mode_feed),
+                    on_kafka=lambda error: health.noticed(
+                        "kafka",
+                        None if error is None else DependencyUnavailable("kafka", "not readable"),
+                        when_idle_ms=_KAFKA_IDLE_MS,
+                    ),
                     directory=settings.state_dir,
                     instance=settings.instance_name,
                     now_ms=now_ms,

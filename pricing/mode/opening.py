@@ -32,6 +32,7 @@ from pricing.mode.signals import FULL_PERCENT, SignalParts, Signals, SpoolFacts
 from pricing.mode.system import CurrentPolicy, SystemMode
 from pricing.ports import Publisher
 from pricing.write_path import Delivery
+from streaming.errors import BrokerError
 from streaming.price_feed import PriceFeed
 
 
@@ -71,6 +72,8 @@ class ModeParts:
     publisher: Publisher
     feed: PriceFeed | None
     """Of the topic `system-modes`; None: only this instance is known."""
+    on_kafka: Callable[[BrokerError | None], None]
+    """Hears how each read of it went."""
     directory: Path
     instance: str
     now_ms: Callable[[], int]
@@ -111,7 +114,9 @@ async def open_system_mode(
         now_s=now_s,
         wall_s=wall,
     )
-    fleet = None if parts.feed is None else Fleet(parts.feed, now_ms=parts.now_ms)
+    fleet = None
+    if parts.feed is not None:
+        fleet = Fleet(parts.feed, now_ms=parts.now_ms, on_read=parts.on_kafka)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(watching_lag(lag, now_s=now_s))
         await stack.enter_async_context(orchestrator)

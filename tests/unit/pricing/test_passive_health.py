@@ -85,6 +85,17 @@ def test_own_full_pool_says_nothing_about_the_server(health):
     assert health.services()["redis"].status == "unknown"
 
 
+def test_what_is_noticed_on_the_side_counts_only_where_nothing_else_was_heard(health, clock):
+    health.noticed("kafka", None, when_idle_ms=5_000)
+    assert health.services()["kafka"].status == "healthy"
+    clock.now_ms += 4_999
+    health.noticed("kafka", DOWN, when_idle_ms=5_000)
+    assert health.services()["kafka"].status == "healthy"
+    clock.now_ms += 1
+    health.noticed("kafka", DOWN, when_idle_ms=5_000)
+    assert health.services()["kafka"].status == "degraded"
+
+
 async def test_publisher_is_watched_as_kafka(health):
     publisher = MemoryPublisher()
     watched = WatchedPublisher(publisher, observers=(health,))
