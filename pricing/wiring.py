@@ -19,6 +19,7 @@ from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
 from pricing.audit import Audit
 from pricing.auth import open_gate
+from pricing.breaker_log import BreakerLog
 from pricing.cache import RedisStates
 from pricing.configs import database_config, kafka_config, redis_config, window_config
 from pricing.drain import Drain
@@ -97,7 +98,7 @@ def open_breakers(
         "kafka": settings.breaker_kafka,
     }
     configs = {name: parse_breaker(text) for name, text in texts.items()}
-    return new_breakers(configs, observers=(metrics, *observers))
+    return new_breakers(configs, observers=(metrics, BreakerLog(), *observers))
 
 
 @asynccontextmanager
