@@ -30,6 +30,8 @@ class Scenario:
     up_s: float = 20.0
     """Between two faults."""
     times: int = 1
+    dwell_s: float = 10.0
+    """Of the mode. What comes and goes is ridden out only by one that is longer than `up_s`."""
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -37,7 +39,9 @@ SCENARIOS: dict[str, Scenario] = {
     "database": Scenario(targets=("database",), mode="degraded", detect_s=10),
     "kafka": Scenario(targets=("kafka",), mode="degraded", detect_s=40, down_s=45),
     "all": Scenario(targets=("redis", "database", "kafka"), mode="emergency", detect_s=15),
-    "flap": Scenario(targets=("redis",), mode="degraded", detect_s=10, down_s=5, times=7),
+    "flap": Scenario(
+        targets=("redis",), mode="degraded", detect_s=10, down_s=5, times=7, dwell_s=30
+    ),
 }
 
 

@@ -52,6 +52,11 @@ def test_flapping_mode_breaks_the_promise_of_the_flap_drill_only():
     assert broken("redis", changes=5) == []
 
 
+def test_flapping_is_drilled_with_a_dwell_that_rides_it_out():
+    for scenario in SCENARIOS.values():
+        assert scenario.times == 1 or scenario.dwell_s > scenario.up_s
+
+
 def test_failure_is_named():
     outcome = replace(GOOD, unanswered=2, first_failure="ReadTimeout")
     assert "ReadTimeout" in promises(SCENARIOS["redis"], outcome, dwell_s=10)[0].seen
