@@ -140,7 +140,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             cache=cache,
             store=store,
             breakers=breakers,
-            policy=lambda: policy.now.read,
+            policy=lambda: policy.of_stores(ramps),
             observers=observers,
             admits=ramps.admits,
             local=local,

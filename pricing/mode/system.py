@@ -19,6 +19,7 @@ from pricing.mode.minutes import Minutes
 from pricing.mode.policy import ModePolicy
 from pricing.mode.ramps import Ramps
 from pricing.mode.signals import SpoolFacts
+from pricing.read_policy import ReadPolicy
 from streaming.events import rfc3339
 
 
@@ -30,6 +31,10 @@ class CurrentPolicy:
     def __init__(self, policies: Sequence[ModePolicy]) -> None:
         self._policies = policies
         self.now = policies[0]
+
+    def of_stores(self, ramps: Ramps) -> ReadPolicy:
+        """What calls to the stores may do now."""
+        return self.now.ramping if ramps.is_ramping else self.now.read
 
     def on_step(self, state: ModeState, seen_s: float) -> None:
         del seen_s

@@ -8,9 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from fallback.breaker import State, Transition
+from fallback.breaker.window import Counts
 from fallback.mode import Level
 from pricing.app import create_app
 from pricing.mode.policy import policies
+from pricing.mode.ramps import Ramps
 from pricing.mode.system import CurrentPolicy
 from pricing.model import MICRO, ZoneState
 from pricing.read_policy import ReadPolicy
@@ -66,3 +69,15 @@ async def test_request_keeps_the_mode_that_it_came_in_with(world, path):
     assert before.json()["data"]["surge_multiplier"] == 3.0
     assert after.headers["x-system-mode"] == after.json()["mode"] == "emergency"
     assert after.json()["data"]["surge_multiplier"] == 1.0
+
+
+def test_store_that_is_given_its_load_back_has_its_full_deadline():
+    """At a shortened one the ramp would fail by our own haste, and the mode would stay."""
+    ramps = Ramps({"redis": 0.08})
+    for policy in policies(ReadPolicy(redis_timeout_ms=90), 50_000):
+        current = CurrentPolicy([policy])
+        assert current.of_stores(ramps) is policy.read
+        assert replace(policy.ramping, redis_timeout_ms=policy.read.redis_timeout_ms) == policy.read
+    ramps.on_state_change("redis", Transition(State.HALF_OPEN, State.CLOSED, 0.0, Counts(0, 0, 0)))
+    assert current.of_stores(ramps).redis_timeout_ms == 90
+    assert policy.read.redis_timeout_ms == 25
