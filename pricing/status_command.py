@@ -22,6 +22,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from fallback.mode import Level
+
 EXIT_CODES = {"normal": 0, "degraded": 3, "emergency": 4}
 UNREACHABLE = 1
 _TIMEOUT_S = 5.0
@@ -120,7 +122,7 @@ def render(data: dict[str, Any]) -> RenderableType:
     if data["computed_level"] != data["level"]:
         head.add_row("inputs say", str(data["computed_level"]))
     if data["recovering"]:
-        head.add_row("", "recovering: it gets better by itself")
+        head.add_row("", f"recovering: it gets better by itself{_held(data)}")
     if data["read_only"]:
         head.add_row("", "[red]read-only: the database takes no writes[/]")
     override = data["override"]
@@ -139,6 +141,17 @@ def render(data: dict[str, Any]) -> RenderableType:
     if len(instances) > 1:
         parts.append(_fleet(instances))
     return Group(*parts)
+
+
+def _held(data: dict[str, Any]) -> str:
+    """Which inputs keep it from getting better just now."""
+    level = Level.parse(data["level"])
+    held = [
+        f"{name} ({one['value']})"
+        for name, one in data["inputs"].items()
+        if Level.parse(one["holds"]) >= level
+    ]
+    return escape(f", held by {', '.join(held)}") if held else ""
 
 
 def _dependencies(dependencies: dict[str, Any]) -> Table:

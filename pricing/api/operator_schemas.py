@@ -93,7 +93,9 @@ class ModeBody(_Output):
     computed_level: LevelWord = Field(description="What the inputs say, override or not.")
     since: str
     causes: list[CauseBody] = Field(description="The worst first; empty while recovering.")
-    inputs: dict[str, Any] = Field(description="Every input: value, threshold, level, blind.")
+    inputs: dict[str, Any] = Field(
+        description="Every input: value, threshold, level, holds, blind."
+    )
     override: dict[str, Any] | None
     backlog: dict[str, Any] = Field(description="What waits for Kafka.")
     dependencies: dict[str, Any]

@@ -63,4 +63,6 @@ def _since(was_s: float | None, at_s: float, *, holds: bool) -> float | None:
 
 
 def _worst(body: Mapping[str, Any]) -> Level:
-    return max((Level.parse(one["level"]) for one in body["causes"]), default=Level.NORMAL)
+    """The worst level that an input stands at, or is not below the exit of."""
+    words = [one[word] for one in body["inputs"].values() for word in ("level", "holds")]
+    return max(map(Level.parse, words), default=Level.NORMAL)

@@ -37,6 +37,7 @@ async def test_mode_is_told_with_every_input(world):
     assert [cause["input"] for cause in data["causes"]] == ["redis"]
     assert set(data["causes"][0]) == {"input", "value", "threshold", "level"}
     assert set(data["inputs"]) >= {"redis", "database", "kafka", "read_p95_ms", "zone_age_s"}
+    assert data["inputs"]["redis"]["holds"] == "moderate"
     assert set(data["backlog"]) >= {"events", "bytes", "oldest_age_s"}
     assert set(data["dependencies"]["redis"]) >= {"breaker", "last_success_age_s"}
     assert response.headers["cache-control"] == "no-store"

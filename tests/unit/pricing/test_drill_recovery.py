@@ -7,12 +7,12 @@ from pricing.drill.recovery import Recovery
 
 
 def body(
-    level: str, cause: str | None = None, *, breaker: str = "CLOSED", ramp: int = 100
+    level: str, cause: str = "normal", *, breaker: str = "CLOSED", ramp: int = 100
 ) -> dict[str, Any]:
     store = {"breaker": breaker, "ramp_percent": ramp}
     return {
         "level": level,
-        "causes": [] if cause is None else [{"level": cause}],
+        "inputs": {"store": {"level": "normal", "holds": cause}},
         "backlog": {"state": "healthy"},
         "dependencies": {"redis": store, "database": store},
     }

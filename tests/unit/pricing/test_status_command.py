@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from rich.console import Console
 
-from fallback.mode import Level
+from fallback.mode import Level, Reading
 from pricing.status_command import Target, render, show_status
 from tests.support.api import World
 
@@ -101,6 +101,20 @@ def test_table_shows_mode_cause_override_and_fleet():
     text = console.export_text()
     for piece in ("degraded (moderate)", "redis is moderate", "[red]maintenance[/red]", "api-2"):
         assert piece in text
+
+
+def test_recovery_tells_what_holds_it_up():
+    world = World()
+    world.shown.show("redis", Level.MINOR)
+    world.shown.clocks.advance(1)
+    world.system.orchestrator.step()
+    world.shown.readings = {"read_p99_ms": Reading(value=100.0)}
+    for _ in range(5):
+        world.shown.clocks.advance(1)
+        world.system.orchestrator.step()
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(render(world.system.body()))
+    assert "gets better by itself, held by read_p99_ms (100.0)" in console.export_text()
 
 
 @pytest.mark.parametrize("code", [401, 403])
