@@ -109,7 +109,7 @@ def _turned(config: ModeConfig, state: ModeState, direction: int) -> ModeState:
     hold_until_s = state.hold_until_s
     if direction and direction != state.direction:
         turns = (*turns, now_s)
-        if direction > 0 and state.direction < 0:
+        if state.direction < 0:
             reentries = (*reentries, now_s)
             if len(reentries) >= config.hold_after_reentries:
                 hold_until_s = now_s + config.hold_s
