@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from starlette.types import ASGIApp, Message
 
@@ -25,7 +26,6 @@ from pricing.metrics import Metrics
 from pricing.mode.policy import ModePolicy, policies
 from pricing.mode.pulse import Pulse
 from pricing.mode.system import CurrentPolicy
-from pricing.model import Source
 from pricing.ports import Receipt
 from pricing.read_policy import ReadPolicy
 from pricing.rungs import new_breakers
@@ -36,12 +36,12 @@ _REQUESTS = 500
 _PRICE, _LIVE = "/api/v1/zones/161/price", "/health/live"
 
 
-class _NoPulse(Pulse):
-    """Leaves nothing behind for a mode."""
+def _left_nothing(*_facts: object) -> None: ...
 
-    def answered(self, source: Source, times: int) -> None: ...
 
-    def request(self, route: str, status: int, duration_s: float) -> None: ...
+def _without_pulse(run: Callable[[], None]) -> Callable[[], None]:
+    """The same where requests leave nothing behind for a mode."""
+    return patch.multiple(Pulse, answered=_left_nothing, request=_left_nothing)(run)
 
 
 class _NoPublisher:
@@ -52,7 +52,6 @@ class _NoPublisher:
 def _parts() -> ApiParts:
     """An API over memory, without a mode."""
     catalogue, metrics, fixed = load_catalogue(None), Metrics(), ModePolicy()
-    metrics.pulse = _NoPulse()
     breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics,))
     return ApiParts(
         catalogue=catalogue,
@@ -124,7 +123,7 @@ class _Edge:
         framework = create_app(with_mode)
         assert isinstance(framework, Api)
         ways = [
-            ("price, without a mode", _asking(create_app(bare), _PRICE)),
+            ("price, without a mode", _without_pulse(_asking(create_app(bare), _PRICE))),
             ("price, with the mode", _asking(create_app(with_mode), _PRICE)),
             ("price, with the mode and keys", _asking(create_app(with_keys), _PRICE, key)),
             ("liveness, the framework alone", _asking(framework.inside, _LIVE)),
