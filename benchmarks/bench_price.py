@@ -49,6 +49,27 @@ def _repeat(read: Callable[[], Awaitable[object]]) -> Callable[[], None]:
     return lambda: asyncio.run(reads())
 
 
+def now_ms() -> int:
+    """A clock that stands still, soon after the states of `price_ladder`."""
+    return _TICK_MS + 2_000
+
+
+def price_ladder(states: MemoryStates, policy: ReadPolicy) -> Ladder:
+    """A ladder whose stores are these, with a state of every zone in them."""
+    zones = load_catalogue(None).zones
+    asyncio.run(states.write([_state(one) for one in zones]))
+    breakers = new_breakers({name: PROFILES[name] for name in ("redis", "database")})
+    rungs = store_rungs(cache=states, store=states, breakers=breakers, policy=lambda: policy)
+    return Ladder(
+        cache=rungs.redis,
+        store=rungs.database,
+        local=LocalZones([one.zone_id for one in zones]),
+        policy=lambda: policy,
+        tick_ms=5_000,
+        now_ms=now_ms,
+    )
+
+
 class _Price:
     name = "price"
     what = (
@@ -58,20 +79,8 @@ class _Price:
     unit = "price"
 
     def cases(self) -> Sequence[Case]:
-        zones = load_catalogue(None).zones
-        zone, states = zones[0], MemoryStates()
-        asyncio.run(states.write([_state(one) for one in zones]))
-        breakers = new_breakers({name: PROFILES[name] for name in ("redis", "database")})
-        policy = ReadPolicy(memo_ms=0)
-        rungs = store_rungs(cache=states, store=states, breakers=breakers, policy=lambda: policy)
-        ladder = Ladder(
-            cache=rungs.redis,
-            store=rungs.database,
-            local=LocalZones([one.zone_id for one in zones]),
-            policy=lambda: policy,
-            tick_ms=5_000,
-            now_ms=lambda: _TICK_MS + 2_000,
-        )
+        zone, states = load_catalogue(None).zones[0], MemoryStates()
+        ladder = price_ladder(states, ReadPolicy(memo_ms=0))
 
         async def answer() -> bytes:
             return orjson.dumps(body(await ladder.price(zone), "normal"))

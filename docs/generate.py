@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pricing import __version__
 from pricing.api.openapi import document
 from pricing.metrics import Metrics
+from pricing.mode.metrics import ModeMetrics
 from pricing.processor.metrics import ProcessorMetrics
 from pricing.settings import PREFIX, Settings
 from streaming import asyncapi
@@ -60,7 +61,9 @@ def metrics() -> str:
         "or a rider. The usual metrics of a Python process (`process_*`, `python_*`) stand "
         "beside these."
     )
-    parts = {"API": Metrics().registry, "Processor": ProcessorMetrics().registry}
+    api = Metrics().registry
+    ModeMetrics(api)
+    parts = {"API": api, "Processor": ProcessorMetrics().registry}
     tables = [f"## {part}\n\n{_metrics_of(registry)}" for part, registry in parts.items()]
     return _page("Metrics", intro, "\n\n".join(tables))
 

@@ -88,6 +88,7 @@ class Orchestrator:
         self._boot_id = current_boot_id() if boot_id is None else boot_id
         self._disk_timeout_s = disk_timeout_s
         self._disk = asyncio.Lock()
+        self._writing: set[asyncio.Task[bool]] = set()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._override: Override | None = None
@@ -125,6 +126,8 @@ class Orchestrator:
                 self._override = revive(
                     found, now_s=self._now_s(), wall_s=self._wall_s(), boot_id=self._boot_id
                 )
+                event = "override holds again" if self._override else "override ended meanwhile"
+                _log.info(event, kind=found.kind.value, level=found.level.word, actor=found.actor)
         self.step()
         self._task = asyncio.create_task(self._run(), name="mode")
         return self
@@ -174,13 +177,15 @@ class Orchestrator:
         self.step()
         return Saved(override, await self._on_disk(override))
 
-    async def end_override(self) -> Override | None:
-        """Let the computed level hold again at once. Returns what ended; None: there was none."""
+    async def end_override(self) -> bool:
+        """Let the computed level hold again at once.
+
+        Returns False where the disk fails: after a restart the override would hold again.
+        """
         ended, self._override = self._override, None
         if ended is not None:
             self.step(is_released=True)
-        await self._on_disk(None)
-        return ended
+        return await self._on_disk(None)
 
     async def _run(self) -> None:
         next_s = self._now_s() + self.config.tick_s
@@ -223,16 +228,23 @@ class Orchestrator:
 
     async def _on_disk(self, override: Override | None) -> bool:
         """Save or clear the file; False when the disk did not do it in time."""
-        file = self._file
-        if file is None:
-            return False
+        if self._file is None:
+            return override is None
+        # What is too late still ends before the next one begins, so that the last word wins.
+        task = asyncio.create_task(self._write(self._file, override), name="override on disk")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        done, _ = await asyncio.wait({task}, timeout=self._disk_timeout_s)
+        return bool(done) and task.result()
+
+    async def _write(self, file: OverrideFile, override: Override | None) -> bool:
         try:
-            async with asyncio.timeout(self._disk_timeout_s), self._disk:
+            async with self._disk:
                 if override is None:
                     await asyncio.to_thread(file.clear)
                 else:
                     await asyncio.to_thread(file.save, override)
-        except (OSError, TimeoutError):
+        except OSError:
             _log.warning("the override is not on the disk as it is in memory", exc_info=True)
             return False
         return True

@@ -16,7 +16,11 @@ import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import structlog
+
 from fallback.mode import Bounds, BoundsKind, Level
+
+_log = structlog.get_logger(__name__)
 
 FILE_NAME = "mode-override.json"
 LEAST_REASON = 10
@@ -73,6 +77,12 @@ class Override:
     @property
     def bounds(self) -> Bounds:
         return Bounds(self.kind, self.level)
+
+    @property
+    def version(self) -> str:
+        """Tells it from every other one; a restart changes nothing about it."""
+        told = (self.kind, self.level, self.reason, self.actor, self.set_at_s, self.duration_s)
+        return f"{zlib.crc32(repr(told).encode()):08x}"
 
     def remaining_s(self, now_s: float, wall_s: float) -> float:
         """How long it still holds; 0 or less: it is over."""
@@ -170,12 +180,18 @@ class OverrideFile:
         self._path = directory / FILE_NAME
 
     def load(self) -> Override | None:
-        """What was saved last; None if there is nothing that can be used."""
+        """What was saved last; None if there is nothing, or (logged) nothing that can be used."""
         try:
             with self._path.open("rb") as file:
-                return decode(file.read(_LARGEST_FILE))
-        except OSError:
+                override = decode(file.read(_LARGEST_FILE))
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            _log.warning("the override on the disk cannot be read", why=error.strerror)
+            return None
+        if override is None:
+            _log.warning("the override on the disk is damaged and does not hold")
+        return override
 
     def save(self, override: Override) -> None:
         """Put it on the disk: whole or not at all, and there after a power cut."""

@@ -22,8 +22,8 @@ class RampConfig:
     jitter: float = 0.2
     """Steps last this share longer or shorter, so that replicas do not step together."""
     success_threshold: float = 0.99
-    minimum_number_of_calls: int = 5
-    """A step with fewer calls is judged well only if none failed."""
+    minimum_number_of_calls: int = 20
+    """In a step with fewer calls none may fail; with so many, one always may."""
     slow_threshold: float = 0.05
     """Share of the calls of a step that may be slow; one always may."""
     fall_back: int = 2
@@ -37,6 +37,7 @@ class RampConfig:
         _check(self, "jitter", 0 <= self.jitter < 1)
         _check(self, "success_threshold", 0 < self.success_threshold <= 1)
         _check(self, "slow_threshold", 0 <= self.slow_threshold <= 1)
+        _check(self, "minimum_number_of_calls", self.minimum_number_of_calls >= 1)
         _check(self, "fall_back", self.fall_back >= 1)
 
     def bound_s(self) -> float:
@@ -91,13 +92,17 @@ def advance(config: RampConfig, ramp: Ramp, now_s: float, random: float) -> Ramp
     """
     if ramp.is_done(config) or now_s < ramp.until_s:
         return ramp
-    calls = ramp.successes + ramp.failures
-    is_good = ramp.successes >= config.success_threshold * calls
-    if calls < config.minimum_number_of_calls:
-        is_good = not ramp.failures
-    is_good = is_good and ramp.slow <= max(1, config.slow_threshold * calls)
-    index = ramp.index + 1 if is_good else max(0, ramp.index - config.fall_back)
+    index = ramp.index + 1 if _is_good(config, ramp) else max(0, ramp.index - config.fall_back)
     return Ramp(index=index, until_s=_until_s(config, now_s, random))
+
+
+def _is_good(config: RampConfig, ramp: Ramp) -> bool:
+    """Whether a step went well. A single timeout among a few calls is chance."""
+    calls = ramp.successes + ramp.failures
+    may_fail = 0.0
+    if calls >= config.minimum_number_of_calls:
+        may_fail = max(1.0, (1 - config.success_threshold) * calls)
+    return ramp.failures <= may_fail and ramp.slow <= max(1, config.slow_threshold * calls)
 
 
 def _until_s(config: RampConfig, now_s: float, random: float) -> float:

@@ -173,6 +173,10 @@ class BudgetBurn:
             if bad:
                 window.record(now_s, "bad", bad)
 
+    def forgive(self) -> None:
+        """Forget the short window: what burned is known to be over. The long one remembers."""
+        self._windows[0].clear()
+
     def rate(self, now_s: float) -> float:
         """The burn rate now."""
         if self._windows[0].total(now_s) < self._least:

@@ -95,7 +95,13 @@ def create_app(parts: ApiParts) -> FastAPI:
             CORSMiddleware,
             allow_origins=parts.config.cors_origins,
             allow_methods=("GET", "POST", "DELETE"),
-            allow_headers=("Authorization", "Idempotency-Key", "X-API-Key", "X-Request-ID"),
+            allow_headers=(
+                "Authorization",
+                "Idempotency-Key",
+                "If-Match",
+                "X-API-Key",
+                "X-Request-ID",
+            ),
             expose_headers=_EXPOSED,
         )
     app.edge = RequestEdge(app.inside, parts)

@@ -242,8 +242,13 @@ def drill(
     data_dir: DataDir = None,
     kafka: Kafka = "tansu",
     dwell: Annotated[
-        float, typer.Option(help="MODE_DOWN_DWELL_S of the drilled service.", min=1, max=600)
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            help="MODE_DOWN_DWELL_S of the drilled service; 10 by default, 30 for flap.",
+            min=1,
+            max=600,
+        ),
+    ] = None,
 ) -> int:
     """Break the embedded servers on purpose, under load. Exit code 1: a promise was broken."""
     from pricing.drill import SCENARIOS, run_drill

@@ -27,6 +27,9 @@ DEPENDENCIES = ("redis", "database", "kafka")
 
 _SHUT = (State.OPEN, State.FORCED_OPEN)
 
+_SOON = 0.1
+"""Share of its distance after which a probe follows one that went well."""
+
 UNHEALTHY_AFTER = 3
 """Failures in a row that turn a service from degraded to unhealthy."""
 
@@ -136,6 +139,15 @@ class PassiveHealth:
         if not isinstance(error, DependencySaturated):
             self._version += self._calls[dependency].add(False, self._now_ms())
 
+    def noticed(self, dependency: str, error: DependencyError | None, *, when_idle_ms: int) -> None:
+        """Count what was seen on the side, where nothing was heard of it for so long."""
+        if not self.is_idle(dependency, when_idle_ms):
+            return
+        if error is None:
+            self.succeeded(dependency)
+        else:
+            self.failed(dependency, error)
+
     def is_idle(self, dependency: str, for_ms: int) -> bool:
         """Whether nothing was heard of a dependency for so long."""
         last_ms = self._calls[dependency].last_ms
@@ -236,6 +248,7 @@ async def probing(
     A probe that returns is a success; one that raises `DependencyError` or takes longer than
     `timeout_s` is a failure. At most one probe a dependency is under way. Probes go through
     the dependency's breaker, and also where it is not closed: so it closes without traffic.
+    While it is open they only look: one that succeeds after others failed cuts the wait short.
     """
     # No task group: it would wrap whatever the body raises.
     tasks = [
@@ -265,6 +278,21 @@ class _Probe:
     def is_wanted_by_breaker(self) -> bool:
         return self.breaker is not None and self.breaker.state is not State.CLOSED
 
+    async def finds_it_gone(self, *, was_gone: bool) -> bool:
+        """Look at a dependency whose breaker is open; if it is back, end the breaker's wait.
+
+        Only what was gone can be back: a store that answers probes and fails calls is waited for.
+        """
+        try:
+            await self._bounded()
+        except DependencySaturated:
+            return was_gone  # our own full pool
+        except DependencyError:
+            return True
+        if was_gone and self.breaker is not None:
+            self.breaker.hasten()
+        return False
+
     async def call(self) -> None:
         """Raises `DependencyError`, or `RejectedLocally` where the breaker lets none through."""
         if self.breaker is None:
@@ -289,16 +317,21 @@ class _Probe:
 
 
 async def _keep_probing(health: PassiveHealth, probe: _Probe, every_s: float) -> None:
+    is_gone = False
     while True:
-        if probe.is_wanted_by_breaker or health.is_idle(probe.dependency, int(every_s * 1000)):
-            try:
+        rest_s = every_s
+        try:
+            if probe.breaker is not None and probe.breaker.state is State.OPEN:
+                is_gone = await probe.finds_it_gone(was_gone=is_gone)
+            if probe.is_wanted_by_breaker or health.is_idle(probe.dependency, int(every_s * 1000)):
                 await probe.call()
-            except RejectedLocally:
-                pass
-            except DependencyError as error:
-                health.failed(probe.dependency, error)
-            except Exception:  # noqa: BLE001 # a fault in a probe must not end the probing
-                _log.exception("probe broke", dependency=probe.dependency)
-            else:
                 health.succeeded(probe.dependency)
-        await asyncio.sleep(every_s)
+                if probe.is_wanted_by_breaker:
+                    rest_s = every_s * _SOON  # the verdict needs several probes
+        except RejectedLocally:
+            pass
+        except DependencyError as error:
+            health.failed(probe.dependency, error)
+        except Exception:  # noqa: BLE001 # a fault in a probe must not end the probing
+            _log.exception("probe broke", dependency=probe.dependency)
+        await asyncio.sleep(rest_s)

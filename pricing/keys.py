@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -29,9 +30,11 @@ _log = structlog.get_logger(__name__)
 
 _VERSION = 1
 _KEY = re.compile(rb"eq_([a-z2-7]{10})_[A-Za-z0-9_-]{43}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _MOST_KEYS = 10_000
+_LARGEST_FILE = 16_777_216
 
 
 class Role(StrEnum):
@@ -111,11 +114,14 @@ class KeyFile:
     def load(self) -> KeyRing:
         """The keys; none where there is no file."""
         try:
-            content = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                content = file.read(_LARGEST_FILE + 1)
         except FileNotFoundError:
             return KeyRing({})
         except OSError as error:
             raise KeysError(f"{self.path}: {error.strerror}") from error
+        if len(content) > _LARGEST_FILE:
+            raise KeysError(f"{self.path}: larger than {_LARGEST_FILE} bytes")
         return KeyRing({key.key_id: key for key in _parsed(self.path, content)})
 
     def stamp(self) -> tuple[int, ...]:
@@ -198,11 +204,15 @@ class KeyWatch:
         self._stamp = file.stamp()
         self.ring = file.load()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the file is as it was when it was last looked at. Blocking."""
+        return self._file.stamp() == self._stamp
+
     def refresh(self) -> None:
         """Read the file again if it has changed. Blocking; raises `KeysError`."""
-        stamp = self._file.stamp()
-        if stamp != self._stamp:
-            self._stamp = stamp
+        if not self.is_current:
+            self._stamp = self._file.stamp()
             self.ring = self._file.load()
 
     @asynccontextmanager
@@ -224,10 +234,15 @@ class KeyWatch:
                 _log.error("the keys cannot be read; those known so far stay", why=str(error))
 
 
-def _time(value: object) -> int | None:
-    if value is None or isinstance(value, int):
-        return value
-    raise TypeError(f"{value!r} is no whole number of seconds")
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "key_id": str,
+    "name": str,
+    "role": str,
+    "sha256": str,
+    "created_at_s": int,
+    "expires_at_s": (int, type(None)),
+    "revoked_at_s": (int, type(None)),
+}
 
 
 def _parsed(path: Path, content: bytes) -> Iterator[Key]:
@@ -235,8 +250,16 @@ def _parsed(path: Path, content: bytes) -> Iterator[Key]:
         document = json.loads(content)
         if document["version"] != _VERSION:
             raise KeysError(f"{path}: version {document['version']!r} is not known")
-        for fields in document["keys"]:
-            times = {name: _time(fields.get(name)) for name in ("expires_at_s", "revoked_at_s")}
-            yield Key(**{**fields, **times, "role": Role(fields["role"])})
-    except (ValueError, TypeError, KeyError) as error:
+        yield from [_key(fields) for fields in document["keys"]]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise KeysError(f"{path}: this is no file of keys") from error
+
+
+def _key(fields: dict[str, Any]) -> Key:
+    """Raises whatever it stumbles over."""
+    for name, kinds in _FIELDS.items():
+        if not isinstance(fields.get(name), kinds):
+            raise TypeError(name)
+    if not _HASH.fullmatch(fields["sha256"]):
+        raise ValueError("sha256")
+    return Key(**{**fields, "role": Role(fields["role"])})

@@ -12,10 +12,11 @@ import typer
 import uvloop
 
 from pricing.drain import Drain
+from pricing.keys import KeyFile, KeysError
 from pricing.migrate import migrate
 from pricing.processor.probes import create_probes
 from pricing.server import ServerConfig, serve
-from pricing.settings import Settings
+from pricing.settings import Settings, SettingsError
 from pricing.surge.policy_file import load_policy
 from pricing.wiring import (
     create_topics,
@@ -49,9 +50,16 @@ def run_migrate(settings: Settings) -> int:
 
 
 def check_files(settings: Settings) -> None:
-    """Read every file that a setting names. Raises `CatalogueError` or `PolicyError`."""
+    """Read every file that a setting names.
+
+    Raises `CatalogueError`, `PolicyError`, or `SettingsError` for the file of keys.
+    """
     load_catalogue(settings.zones_file)
     load_policy(settings.policy_file, window_config(settings))
+    try:
+        KeyFile(settings.keys_path).load()
+    except KeysError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:

@@ -118,8 +118,12 @@ class Settings(BaseSettings):
     )
     breaker_database: str = Field("database", description="Circuit breaker of Postgres.")
     breaker_kafka: str = Field("kafka", description="Circuit breaker of Kafka's readers.")
-    breaker_auth: str = Field("auth", description="Circuit breaker of key servers.")
-    breaker_alert: str = Field("alert", description="Circuit breaker of each alert channel.")
+    breaker_auth: str = Field(
+        "auth", description="Circuit breaker of key servers: none is asked yet."
+    )
+    breaker_alert: str = Field(
+        "alert", description="Circuit breaker of alert channels: there are none yet."
+    )
     publish_wait_ms: Milliseconds = Field(
         50, description="How long an ingest request waits for Kafka before it says `buffered`."
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -22,10 +22,13 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from fallback.mode import Level
+
 EXIT_CODES = {"normal": 0, "degraded": 3, "emergency": 4}
 UNREACHABLE = 1
 _TIMEOUT_S = 5.0
 _EVERY_S = 1.0
+_NO_KEY = (401, 403)
 _COLOURS = {"normal": "green", "degraded": "yellow", "emergency": "red"}
 
 
@@ -58,6 +61,9 @@ def fetch(target: Target) -> dict[str, Any]:
             body = json.load(response)
         data: dict[str, Any] = body["data"]
         EXIT_CODES[data["mode"]]
+    except HTTPError as error:
+        hint = "; give a key by EQUILIBRIUM_API_KEY or --key" if error.code in _NO_KEY else ""
+        raise Unreachable(f"{target.url} answers {error.code} {error.reason}{hint}") from error
     except (URLError, HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise Unreachable(f"{target.url} does not answer: {reason}") from error
@@ -116,7 +122,7 @@ def render(data: dict[str, Any]) -> RenderableType:
     if data["computed_level"] != data["level"]:
         head.add_row("inputs say", str(data["computed_level"]))
     if data["recovering"]:
-        head.add_row("", "recovering: it gets better by itself")
+        head.add_row("", f"recovering: it gets better by itself{_held(data)}")
     if data["read_only"]:
         head.add_row("", "[red]read-only: the database takes no writes[/]")
     override = data["override"]
@@ -135,6 +141,17 @@ def render(data: dict[str, Any]) -> RenderableType:
     if len(instances) > 1:
         parts.append(_fleet(instances))
     return Group(*parts)
+
+
+def _held(data: dict[str, Any]) -> str:
+    """Which inputs keep it from getting better just now."""
+    level = Level.parse(data["level"])
+    held = [
+        f"{name} ({one['value']})"
+        for name, one in data["inputs"].items()
+        if Level.parse(one["holds"]) >= level
+    ]
+    return escape(f", held by {', '.join(held)}") if held else ""
 
 
 def _dependencies(dependencies: dict[str, Any]) -> Table:

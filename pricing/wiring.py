@@ -19,9 +19,11 @@ from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
 from pricing.audit import Audit
 from pricing.auth import open_gate
+from pricing.breaker_log import BreakerLog
 from pricing.cache import RedisStates
 from pricing.configs import database_config, kafka_config, redis_config, window_config
 from pricing.drain import Drain
+from pricing.errors import DependencyUnavailable
 from pricing.feed_states import TopicStates
 from pricing.health import PassiveHealth, WatchedPublisher, probing
 from pricing.ladder import Ladder
@@ -60,6 +62,10 @@ __all__ = [
 ]
 
 
+_KAFKA_IDLE_MS = 5_000
+"""So long without an event, what Kafka's readers see tells whether it is there."""
+
+
 def _elapsed_s() -> float:
     """Steady seconds; where the system can tell, with those that the machine slept."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
@@ -92,14 +98,14 @@ def open_breakers(
         "kafka": settings.breaker_kafka,
     }
     configs = {name: parse_breaker(text) for name, text in texts.items()}
-    return new_breakers(configs, observers=(metrics, *observers))
+    return new_breakers(configs, observers=(metrics, BreakerLog(), *observers))
 
 
 @asynccontextmanager
 async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     """The HTTP application and the switch that its server drains by.
 
-    Raises `CatalogueError`.
+    Raises `CatalogueError` and `KeysError`.
     """
     catalogue = load_catalogue(settings.zones_file)
     kafka = kafka_config(settings)
@@ -112,6 +118,9 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     observers = (health, metrics)
     drain = Drain()
     async with AsyncExitStack() as stack:
+        gate = await stack.enter_async_context(
+            open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
+        )
         cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
         store = await stack.enter_async_context(PostgresStates(database_config(settings)))
         write = await stack.enter_async_context(
@@ -131,7 +140,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             cache=cache,
             store=store,
             breakers=breakers,
-            policy=lambda: policy.now.read,
+            policy=lambda: policy.of_stores(ramps),
             observers=observers,
             admits=ramps.admits,
             local=local,
@@ -164,9 +173,6 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             every_s=settings.stale_refresh_s,
         )
         await stack.enter_async_context(refreshing(refresh))
-        gate = await stack.enter_async_context(
-            open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
-        )
         publisher = WatchedPublisher(write.publisher, observers=observers)
         mode_feed = PriceFeed(kafka, full_name(kafka, SYSTEM_MODES))
         operations = PostgresOperations(replace(database_config(settings), max_in_flight=4))
@@ -193,6 +199,11 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
                     delivery=write.delivery,
                     publisher=publisher,
                     feed=await stack.enter_async_context(mode_feed),
+                    on_kafka=lambda error: health.noticed(
+                        "kafka",
+                        None if error is None else DependencyUnavailable("kafka", "not readable"),
+                        when_idle_ms=_KAFKA_IDLE_MS,
+                    ),
                     directory=settings.state_dir,
                     instance=settings.instance_name,
                     now_ms=now_ms,

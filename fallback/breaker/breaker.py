@@ -194,6 +194,10 @@ class CircuitBreaker:
         self._machine.force(state, now_s, None if for_s is None else now_s + for_s)
         self._tell_changes()
 
+    def hasten(self) -> None:
+        """If it is open, let the next call be a probe: the dependency was seen to be back."""
+        self._machine.hasten(self._now_s())
+
     def expire(self) -> None:
         """End what is over although no call comes; its owner calls this about once a second."""
         self._machine.expire(self._now_s())

@@ -7,7 +7,7 @@ sees another half done. The invariants, each a property test:
 - a result counts only in the generation that admitted it, so a late one changes nothing;
 - never more than `max_concurrent_probes` probes are out, hung ones aside: a probe's permit is
   a lease, and when it ends the probe has failed;
-- OPEN is not left before its wait is over, and only by admitting a probe;
+- OPEN is not left before its wait is over or was cut short, and only by admitting a probe;
 - a neutral result (cancelled, rejected locally) gives the permit back and decides nothing.
 """
 
@@ -167,6 +167,11 @@ class Machine:
             raise ValueError(f"state={state!r} is not an operator's")
         self._operator_until_s = until_s
         self._move(state, now_s)
+
+    def hasten(self, now_s: float) -> None:
+        """Cut the wait in OPEN short: the dependency was seen to be back. Probes decide as ever."""
+        if self.state is State.OPEN:
+            self._open_until_s = min(self._open_until_s, now_s)
 
     def expire(self, now_s: float) -> None:
         """End what is over: an operator's state, and leases. Call it now and then when idle."""

@@ -3,8 +3,8 @@
 - Severity is the maximum over the inputs, never a count of failures and never a sum.
 - Up: once an input stood at a level for `up_ticks` regular steps, or at once on a hard cause;
   straight to the worst level.
-- Down: one level, after `down_dwell_s` in which every input was below that level's exit, no
-  dependency was being ramped up, and no hold was on.
+- Down: one level, after `down_dwell_s` in which every input was below that level's exit; not
+  while a dependency is being ramped up or a hold is on, but the dwell runs meanwhile.
 - Only witnessed time counts: a stalled process neither escalates nor recovers by its stall.
 - An operator's bounds hold at once. When they expire, a worse computed level holds at once; a
   better one is reached one level at a time, each after its dwell.
@@ -43,14 +43,15 @@ def initial(config: ModeConfig, now_s: float, level: Level = Level.NORMAL) -> Mo
     )
 
 
-def recovery_bound_s(config: ModeConfig) -> float:
-    """With healthy inputs, no override and no ramp, normal is reached within this time.
+def recovery_bound_s(config: ModeConfig, ramp_s: float = 0.0) -> float:
+    """With healthy inputs and no override, and ramps done after `ramp_s`, normal comes within this.
 
     The worst case: every input must first be forgotten by the median, a hold has just begun,
     and an override had just ended at CRITICAL. Dwells end on a tick.
     """
     forget_s = config.median_ticks * config.tick_s
-    return forget_s + config.hold_s + Level.CRITICAL * (config.down_dwell_s + config.tick_s)
+    held_s = max(config.hold_s, ramp_s)
+    return forget_s + held_s + Level.CRITICAL * (config.down_dwell_s + config.tick_s)
 
 
 def step(
@@ -91,11 +92,11 @@ def _compute(config: ModeConfig, state: ModeState, inputs: Inputs, seen_s: float
     if demanded > state.computed:
         return _turned(config, replace(state, computed=demanded, calm_s=0.0), +1)
     kept = max(one.kept for one in state.inputs.values())
-    if state.computed is Level.NORMAL or kept >= state.computed or inputs.is_ramping:
+    if state.computed is Level.NORMAL or kept >= state.computed:
         return _turned(config, replace(state, calm_s=0.0), 0)
     calm_s = state.calm_s + seen_s
     is_held = state.hold_until_s is not None and state.last_s < state.hold_until_s
-    if calm_s < config.down_dwell_s or is_held:
+    if calm_s < config.down_dwell_s or is_held or inputs.is_ramping:
         return _turned(config, replace(state, calm_s=calm_s), 0)
     return _turned(config, replace(state, computed=Level(state.computed - 1), calm_s=0.0), -1)
 
@@ -108,7 +109,7 @@ def _turned(config: ModeConfig, state: ModeState, direction: int) -> ModeState:
     hold_until_s = state.hold_until_s
     if direction and direction != state.direction:
         turns = (*turns, now_s)
-        if direction > 0 and state.direction < 0:
+        if state.direction < 0:
             reentries = (*reentries, now_s)
             if len(reentries) >= config.hold_after_reentries:
                 hold_until_s = now_s + config.hold_s
@@ -134,7 +135,7 @@ def _bound(
         effective = new.computed
     else:
         effective, settled_s = old.effective, old.settled_s + seen_s
-        if settled_s >= config.down_dwell_s:
+        if settled_s >= config.down_dwell_s and not inputs.is_ramping:
             effective, settled_s = Level(old.effective - 1), 0.0
     return replace(
         new,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -67,8 +66,3 @@ class Scale:
             band = self.bands[level - 1]
             return band.enter if band else None
         return next((band.enter for band in self.bands if band), None)
-
-    def _named(self) -> Iterator[tuple[Level, Band]]:
-        for level, band in zip(WORSE, self.bands, strict=True):
-            if band is not None:
-                yield level, band

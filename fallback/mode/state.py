@@ -61,7 +61,7 @@ class Inputs:
     readings: Mapping[str, Reading]
     """By input; one that is absent was not to be had."""
     is_ramping: bool = False
-    """A dependency is being loaded step by step; the mode does not improve meanwhile."""
+    """A dependency is being loaded step by step: no level is left before that is done."""
     bounds: Bounds | None = None
     is_released: bool = False
     """An operator took the hand away: the computed level holds at once, also downwards."""

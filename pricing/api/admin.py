@@ -1,4 +1,4 @@
-"""What operators may do: steer the mode, turn breakers, put dead letters back, look back.
+"""What operators may do besides overriding the mode: turn breakers, look back.
 
 Everything here works with every dependency dead, and every action goes to the audit.
 """
@@ -16,26 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fallback.breaker import CircuitBreaker, State
-from fallback.mode import BoundsKind, Level
-from fallback.override import DEFAULT_S, ForceNeeded, OverrideRefused, OverrideRequest
-from pricing.api.access import principal_of
+from pricing.api.acts import note_act
 from pricing.api.operations import json_response
-from pricing.api.operator_schemas import (
-    FORCE_OPEN,
-    SET_LEVEL,
-    PageQuery,
-    ReportQuery,
-    SetLevel,
-    SetLevelQuery,
-)
+from pricing.api.operator_schemas import FORCE_OPEN, PageQuery, ReportQuery
 from pricing.api.parts import ApiParts
-from pricing.api.problems import (
-    FORCE_NEEDED,
-    UNKNOWN_BREAKER,
-    FieldError,
-    Problem,
-    invalid_input,
-)
+from pricing.api.problems import UNKNOWN_BREAKER, FieldError, Problem, invalid_input
 from pricing.api.reading import json_text, parse, parse_query
 from pricing.api.system import system_of
 from pricing.errors import DependencyError
@@ -51,47 +36,6 @@ class Admin:
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
 
-    async def set_level(self, request: Request) -> Response:
-        wish = await _wish(request)
-        system = system_of(self._parts)
-        before = system.override_body()
-        try:
-            saved = await system.set_override(
-                OverrideRequest(
-                    kind=BoundsKind(wish.kind),
-                    level=Level.parse(wish.level),
-                    reason=wish.reason,
-                    actor=principal_of(request).actor,
-                    expires_in_s=wish.expires_in_s,
-                    force=wish.force,
-                )
-            )
-        except ForceNeeded as error:
-            raise Problem(FORCE_NEEDED, f"{error.message}; say `force` if you mean it.") from None
-        except OverrideRefused as error:
-            raise invalid_input([FieldError(f"/{error.field}", error.message)]) from None
-        after = system.override_body()
-        await self._audit(request, "mode.override.set", "mode", before, after, wish.reason)
-        return self._override_answer(after, is_durable=saved.is_durable)
-
-    async def end_override(self, request: Request) -> Response:
-        system = system_of(self._parts)
-        before = system.override_body()
-        await system.orchestrator.end_override()
-        if before is not None:
-            await self._audit(request, "mode.override.end", "mode", before, None, None)
-        return self._override_answer(None, is_durable=True)
-
-    def _override_answer(self, body: dict[str, Any] | None, *, is_durable: bool) -> Response:
-        level = system_of(self._parts).orchestrator.level
-        content = {
-            "data": body,
-            "mode": level.mode.value,
-            "level": level.word,
-            "durable": is_durable,
-        }
-        return json_response(content, headers=_NO_STORE)
-
     async def breakers(self, _request: Request) -> Response:
         found = [_breaker(one) for one in system_of(self._parts).breakers]
         return json_response({"data": found}, headers=_NO_STORE)
@@ -100,7 +44,14 @@ class Admin:
         breaker = self._breaker(request)
         before = breaker.state.value
         breaker.reset()
-        await self._audit(request, "breaker.reset", breaker.name, before, breaker.state.value, None)
+        await note_act(
+            self._parts,
+            request,
+            "breaker.reset",
+            breaker.name,
+            before=before,
+            after=breaker.state.value,
+        )
         return json_response({"data": _breaker(breaker)}, headers=_NO_STORE)
 
     async def force_open(self, request: Request) -> Response:
@@ -108,8 +59,14 @@ class Admin:
         wish = parse(FORCE_OPEN, await json_text(request))
         before = breaker.state.value
         breaker.force(State.FORCED_OPEN, for_s=wish.expires_in_s)
-        await self._audit(
-            request, "breaker.force_open", breaker.name, before, wish.model_dump(), wish.reason
+        await note_act(
+            self._parts,
+            request,
+            "breaker.force_open",
+            breaker.name,
+            before=before,
+            after={"state": breaker.state.value, "expires_in_s": wish.expires_in_s},
+            reason=wish.reason,
         )
         return json_response({"data": _breaker(breaker)}, headers=_NO_STORE)
 
@@ -117,7 +74,10 @@ class Admin:
         breakers = system_of(self._parts).breakers
         before = {one.name: one.state.value for one in breakers}
         breakers.reset_all()
-        await self._audit(request, "breaker.reset_all", "breakers", before, None, None)
+        after = {one.name: one.state.value for one in breakers}
+        await note_act(
+            self._parts, request, "breaker.reset_all", "breakers", before=before, after=after
+        )
         return json_response({"data": [_breaker(one) for one in breakers]}, headers=_NO_STORE)
 
     def _breaker(self, request: Request) -> CircuitBreaker:
@@ -142,47 +102,8 @@ class Admin:
     async def report(self, request: Request) -> Response:
         asked = parse_query(ReportQuery, request)
         system = system_of(self._parts)
-        body = reliability(
-            system, self._parts.metrics.pulse, window_s=asked.window, now_ms=self._parts.now_ms()
-        )
+        body = reliability(system, window_s=asked.window, now_ms=self._parts.now_ms())
         return json_response({"data": body}, headers=_NO_STORE)
-
-    async def _audit(
-        self,
-        request: Request,
-        action: str,
-        target: str,
-        before: Any,
-        after: Any,
-        reason: str | None,
-    ) -> None:
-        if self._parts.audit is not None:
-            await self._parts.audit.record(
-                principal_of(request),
-                action,
-                target,
-                before=before,
-                after=after,
-                reason=reason,
-                request_id=request.state.request_id,
-            )
-
-
-async def _wish(request: Request) -> SetLevel:
-    """The level that is asked for, by body or by query string. Raises `Problem`."""
-    query = parse_query(SetLevelQuery, request)
-    if query.level is None:
-        return parse(SET_LEVEL, await json_text(request))
-    if await request.body():
-        raise invalid_input([FieldError("/level", "is asked for twice: by query and by body")])
-    if query.reason is None:
-        raise invalid_input([FieldError("/reason", "is needed")])
-    return SetLevel(
-        kind="floor",
-        level=query.level,
-        reason=query.reason,
-        expires_in_s=query.expires_in or DEFAULT_S,
-    )
 
 
 def _breaker(breaker: CircuitBreaker) -> dict[str, Any]:

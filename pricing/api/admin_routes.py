@@ -27,17 +27,22 @@ from pricing.api.operator_schemas import (
     SetLevelQuery,
 )
 from pricing.api.operator_schemas import Letters as LettersAnswer
+from pricing.api.overrides import IF_MATCH, Overrides
 from pricing.api.parts import ApiParts
 from pricing.api.problems import (
     BUSY,
+    CHANGED_MEANWHILE,
     FORCE_NEEDED,
     INVALID_INPUT,
+    INVALID_KEY,
+    KEY_REUSED,
     NOT_READY,
     UNKNOWN_BREAKER,
     UNKNOWN_LETTER,
     Kind,
 )
 from pricing.api.reading import query_parameters
+from pricing.api.repeats import PARAMETER
 from pricing.keys import Role
 
 _RELIABILITY = "/admin/reliability"
@@ -78,7 +83,7 @@ _LETTER = _path("message_id", "As the list has it.", "0123456789abcdef")
 
 
 def add_admin(app: FastAPI, parts: ApiParts) -> None:
-    admin, letters = Admin(parts), Letters(parts)
+    admin, letters, overrides = Admin(parts), Letters(parts), Overrides(parts)
 
     def route(
         method: str,
@@ -123,19 +128,29 @@ def add_admin(app: FastAPI, parts: ApiParts) -> None:
     route(
         "POST",
         _LEVEL,
-        admin.set_level,
+        overrides.set_level,
         "Override the mode",
         OverrideAnswer,
         override,
         query=SetLevelQuery,
         body=SetLevel,
-        problems=(FORCE_NEEDED,),
+        parameters=(IF_MATCH, PARAMETER),
+        problems=(FORCE_NEEDED, CHANGED_MEANWHILE, INVALID_KEY, KEY_REUSED),
         description="A floor, a pin or a ceiling, with a reason and an end. Below the level that "
         "the inputs say it needs `force`, and lasts 15 min at most. The short form "
         "`?level=&reason=`, without a body, is a floor of 30 min. Works with everything dead.",
     )
     ended = {"data": None, "mode": "normal", "level": "normal", "durable": True}
-    route("DELETE", _LEVEL, admin.end_override, "End the override", OverrideAnswer, ended)
+    route(
+        "DELETE",
+        _LEVEL,
+        overrides.end_override,
+        "End the override",
+        OverrideAnswer,
+        ended,
+        parameters=(IF_MATCH,),
+        problems=(CHANGED_MEANWHILE,),
+    )
     breakers = {"data": [_BREAKER_EXAMPLE]}
     route("GET", _BREAKER, admin.breakers, "List circuit breakers", Breakers, breakers)
     route(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -15,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pricing.api.idempotency import Begun, KeyReused, Work
+from pricing.api.idempotency import Begun
 from pricing.api.operations import BODY_PROBLEMS, Operation, add, reference
 from pricing.api.parts import ApiParts
 from pricing.api.problems import (
@@ -29,6 +27,7 @@ from pricing.api.problems import (
     invalid_input,
 )
 from pricing.api.reading import json_text, parse
+from pricing.api.repeats import HEADER, PARAMETER, once
 from pricing.api.schemas import (
     DRIVER_STATUS,
     DRIVER_STATUSES,
@@ -55,7 +54,6 @@ MAX_AGE_MS = 3_600_000
 MAX_AHEAD_MS = 5_000
 RETRY_AFTER_S = 5
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 _Item = TypeVar("_Item", bound=Placed)
 
@@ -108,22 +106,15 @@ class _Ingest(Generic[_Item]):
             events = self._events(items, is_array=is_array, traceparent=traceparent, begun=begun)
             return await self._publish(events)
 
-        key = request.headers.get("idempotency-key")
+        key = request.headers.get(HEADER)
         if key is None:
             answer = await publish()
         else:
-            answer = await self._once(f"{self._kind.topic} {_checked(key)}", items, publish)
-        return Response(answer, 202, media_type="application/json")
-
-    async def _once(self, key: str, items: Sequence[_Item], publish: Work) -> bytes:
-        # By meaning and not by bytes: a client may order or indent its fields anew.
-        meaning = b"".join(item.model_dump_json().encode() for item in items)
-        try:
-            return await self._parts.idempotency.once(
-                key, hashlib.sha256(meaning).digest(), publish
+            meaning = b"".join(item.model_dump_json().encode() for item in items)
+            answer = await once(
+                self._parts.idempotency, key, scope=self._kind.topic, meaning=meaning, work=publish
             )
-        except KeyReused:
-            raise Problem(KEY_REUSED, "Send another key, or the body of the first time.") from None
+        return Response(answer, 202, media_type="application/json")
 
     def _events(
         self,
@@ -221,12 +212,6 @@ class _Ingest(Generic[_Item]):
         )
 
 
-def _checked(key: str) -> str:
-    if not _KEY.fullmatch(key):
-        raise Problem(INVALID_KEY, "The key must be 1 to 255 visible ASCII characters.")
-    return key
-
-
 def _operation(
     name: str, operation_id: str, summary: str, model: type[BaseModel], example: Any
 ) -> Operation:
@@ -247,15 +232,7 @@ def _operation(
         status=202,
         role=Role.PRODUCER,
         problems=(*BODY_PROBLEMS, INVALID_KEY, KEY_REUSED, INVALID_INPUT, BUSY, EVENTS_NOT_TAKEN),
-        parameters=(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "Chosen by the client, one per request that it may repeat.",
-                "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-            },
-        ),
+        parameters=(PARAMETER,),
         body={
             "schema": {
                 "oneOf": [

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fallback.dead_letters import DeadLetterBox, Letter
-from pricing.api.access import principal_of
+from pricing.api.acts import note_act
 from pricing.api.operations import json_response
 from pricing.api.operator_schemas import LettersQuery
 from pricing.api.parts import ApiParts
@@ -53,14 +53,7 @@ class Letters:
     async def _done(
         self, request: Request, action: str, identity: str, outcome: str, before: Any = None
     ) -> Response:
-        if self._parts.audit is not None:
-            await self._parts.audit.record(
-                principal_of(request),
-                action,
-                identity,
-                before=before,
-                request_id=request.state.request_id,
-            )
+        await note_act(self._parts, request, action, identity, before=before)
         return json_response({"data": {"id": identity, "outcome": outcome}}, headers=_NO_STORE)
 
 

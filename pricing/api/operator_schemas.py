@@ -93,7 +93,9 @@ class ModeBody(_Output):
     computed_level: LevelWord = Field(description="What the inputs say, override or not.")
     since: str
     causes: list[CauseBody] = Field(description="The worst first; empty while recovering.")
-    inputs: dict[str, Any] = Field(description="Every input: value, threshold, level, blind.")
+    inputs: dict[str, Any] = Field(
+        description="Every input: value, threshold, level, holds, blind."
+    )
     override: dict[str, Any] | None
     backlog: dict[str, Any] = Field(description="What waits for Kafka.")
     dependencies: dict[str, Any]
@@ -117,7 +119,7 @@ class OverrideAnswer(_Output):
     data: dict[str, Any] | None
     mode: ModeWord
     level: LevelWord
-    durable: bool = Field(description="It survives a restart of this process.")
+    durable: bool = Field(description="It stays so after a restart.")
 
 
 class Listing(_Output):

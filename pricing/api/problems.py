@@ -48,6 +48,7 @@ UNKNOWN_LETTER = Kind("unknown-dead-letter", 404, "No dead letter has this id")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The address does not take this method")
 FORCE_NEEDED = Kind("force-needed", 409, "The level is better than what the inputs say")
 KEY_REUSED = Kind("idempotency-key-reused", 409, "The Idempotency-Key came with another body")
+CHANGED_MEANWHILE = Kind("changed-meanwhile", 412, "Somebody else changed it meanwhile")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body must be sent as JSON")
 INVALID_INPUT = Kind("invalid-input", 422, "The request has wrong or missing values")
@@ -72,6 +73,7 @@ KINDS = (
     METHOD_NOT_ALLOWED,
     FORCE_NEEDED,
     KEY_REUSED,
+    CHANGED_MEANWHILE,
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_INPUT,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import orjson
 from fastapi import FastAPI
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from fallback.mode import Event, ModeState
+from fallback.orchestrator import Orchestrator
 from fallback.override import Override
 from pricing.api.operations import Operation, add, add_page, json_response
 from pricing.api.operator_schemas import ModeAnswer, ModeQuery
@@ -51,32 +51,57 @@ MODE_EXAMPLE = {
 }
 
 
+class _Subscriber:
+    """What one client has not been told yet."""
+
+    def __init__(self) -> None:
+        self.news: asyncio.Queue[None] = asyncio.Queue(maxsize=_BEHIND)
+        self.is_behind = False
+
+    def wake(self) -> None:
+        try:
+            self.news.put_nowait(None)
+        except asyncio.QueueFull:
+            self.is_behind = True
+
+
 class _Subscribers:
     """Who follows the mode; an observer of the orchestrator that only wakes them."""
 
-    def __init__(self) -> None:
-        self.news: set[asyncio.Queue[None]] = set()
+    def __init__(self, orchestrator: Orchestrator | None) -> None:
+        self.all: set[_Subscriber] = set()
+        self._orchestrator = orchestrator
+        self._override: Override | None = None
+        self._step = self._told = 0
 
-    def on_step(self, state: ModeState, seen_s: float) -> None: ...
+    def on_step(self, state: ModeState, seen_s: float) -> None:
+        """An operator may steer without changing the level: that is news too."""
+        del state, seen_s
+        self._step += 1
+        override = self._orchestrator.override if self._orchestrator is not None else None
+        if override is not self._override:
+            self._override = override
+            self._wake()
 
     def on_mode_event(self, event: Event, override: Override | None) -> None:
         del event, override
         self._wake()
 
-    def on_override_ended(self, override: Override) -> None:
-        del override
-        self._wake()
+    def on_override_ended(self, override: Override) -> None: ...
 
     def _wake(self) -> None:
-        for queue in self.news:
-            with suppress(asyncio.QueueFull):
-                queue.put_nowait(None)
+        """Once a step, whatever it brought: they get the whole state."""
+        if self._told == self._step:
+            return
+        self._told = self._step
+        for subscriber in self.all:
+            subscriber.wake()
 
 
 class _System:
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
-        self._subscribers = _Subscribers()
+        self._subscribers = _Subscribers(parts.system.orchestrator if parts.system else None)
         if parts.system is not None:
             parts.system.orchestrator.observe(self._subscribers)
 
@@ -90,7 +115,7 @@ class _System:
 
     async def stream(self, _request: Request) -> Response:
         system = system_of(self._parts)
-        if len(self._subscribers.news) >= _MOST_STREAMS:
+        if len(self._subscribers.all) >= _MOST_STREAMS:
             raise Problem(
                 BUSY, "As many streams as can be served are open.", headers={"Retry-After": "10"}
             )
@@ -101,13 +126,13 @@ class _System:
         )
 
     async def _follow(self, system: SystemMode) -> AsyncIterator[bytes]:
-        queue: asyncio.Queue[None] = asyncio.Queue(maxsize=_BEHIND)
-        self._subscribers.news.add(queue)
+        subscriber = _Subscriber()
+        self._subscribers.all.add(subscriber)
         drained = asyncio.ensure_future(self._parts.drain.wait())
         try:
             yield _message("mode", system)
             while not drained.done():
-                woken = asyncio.ensure_future(queue.get())
+                woken = asyncio.ensure_future(subscriber.news.get())
                 done, _ = await asyncio.wait(
                     {woken, drained}, timeout=_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -117,13 +142,13 @@ class _System:
                         return
                     yield b": still here\n\n"
                     continue
-                if queue.full():
+                if subscriber.is_behind:
                     yield _message("lagged", system)
                     return
                 yield _message("mode", system)
         finally:
             drained.cancel()
-            self._subscribers.news.discard(queue)
+            self._subscribers.all.discard(subscriber)
 
 
 def system_of(parts: ApiParts) -> SystemMode:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from fallback.errors import BulkheadFullError
 from pricing.api.access import Endpoint
 from pricing.api.problems import READ_ONLY, SHED, Problem
+from pricing.errors import DependencyError
 from pricing.mode.admission import Admission, Criticality
 from pricing.mode.policy import ModePolicy
 
@@ -43,15 +44,25 @@ def admitted(endpoint: Endpoint, criticality: Criticality) -> Endpoint:
 
 
 def writable(endpoint: Endpoint) -> Endpoint:
-    """The endpoint, as long as the database takes writes; else 503 with a clear text."""
+    """The endpoint, as long as the database takes writes; else 503 with a clear text.
+
+    The write that finds out first gets the same text.
+    """
 
     @wraps(endpoint)
     async def written(request: Request) -> Response:
         if request.app.state.is_read_only():
-            raise Problem(READ_ONLY, READ_ONLY_TEXT, headers={"Retry-After": _retry_after()})
-        return await endpoint(request)
+            raise _read_only()
+        try:
+            return await endpoint(request)
+        except DependencyError:
+            raise _read_only() from None
 
     return written
+
+
+def _read_only() -> Problem:
+    return Problem(READ_ONLY, READ_ONLY_TEXT, headers={"Retry-After": _retry_after()})
 
 
 def _shed(policy: ModePolicy, criticality: Criticality) -> Problem:

@@ -17,8 +17,13 @@ from pricing.settings import PREFIX
 _DWELL = f"{PREFIX}MODE_DOWN_DWELL_S"
 
 
-def run_drill(name: str, *, port: int, data_dir: Path | None, kafka: str, dwell_s: float) -> int:
-    """Carry a drill out; returns 0 if every promise was kept, else 1. Raises `StartupError`."""
+def run_drill(
+    name: str, *, port: int, data_dir: Path | None, kafka: str, dwell_s: float | None
+) -> int:
+    """Carry a drill out; returns 0 if every promise was kept, else 1. Raises `StartupError`.
+
+    `dwell_s`: None is the scenario's own.
+    """
     if not is_free(port):
         raise StartupError(f"port {port} on {LOOPBACK} is in use: choose another with --port")
     try:
@@ -27,8 +32,9 @@ def run_drill(name: str, *, port: int, data_dir: Path | None, kafka: str, dwell_
         raise StartupError(
             f"the drill needs the package {error.name}: install equilibrium[embedded]"
         ) from error
-    os.environ[_DWELL] = f"{dwell_s:g}"  # for the processes that it starts
     scenario = SCENARIOS[name]
+    dwell_s = scenario.dwell_s if dwell_s is None else dwell_s
+    os.environ[_DWELL] = f"{dwell_s:g}"  # for the processes that it starts
     options = DemoOptions(port=port, data_dir=data_dir, kafka=kafka)
     outcome = asyncio.run(Drill(scenario, options, dwell_s=dwell_s, say=typer.echo).run())
     found = promises(scenario, outcome, dwell_s=dwell_s)

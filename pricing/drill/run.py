@@ -20,14 +20,15 @@ from pricing.demo.ledger import Ledger
 from pricing.demo.options import DemoOptions
 from pricing.demo.topic_tail import TopicTail
 from pricing.drill.load import Answers, PriceLoad
-from pricing.drill.scenario import Outcome, Scenario, Target, back_within_s
+from pricing.drill.recovery import Recovery
+from pricing.drill.scenario import Outcome, Scenario, Target, back_within_s, is_shown
 from pricing.embedded import EmbeddedStack, Server, Tansu
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
 from pricing.wiring import kafka_config
 from pricing.zones import load_catalogue
 
-_LOOK_S: Final = 0.5
+_LOOK_S: Final = 0.2
 _SHOW_S: Final = 5.0
 _LIVE_WITHIN_S: Final = 90.0
 _WELL_WITHIN_S: Final = 120.0
@@ -44,6 +45,8 @@ class _Watch:
     level: str = "normal"
     broken_at_s: float | None = None
     mended_at_s: float | None = None
+    recovery: Recovery | None = None
+    """Followed from then on."""
     shown: Answers = field(default_factory=Answers)
 
 
@@ -131,6 +134,7 @@ class Drill:
             for target in self._scenario.targets:
                 await _mend(servers[target])
             self._line(f"mended: {', '.join(self._scenario.targets)}")
+        self._watch.recovery = Recovery(self._dwell_s)
         self._watch.mended_at_s = self._monotonic()
 
     async def _until_normal(self) -> None:
@@ -165,12 +169,27 @@ class Drill:
             watch.level, watch.mode = mode["level"], mode["mode"]
             outcome.changes += 1
             outcome.modes.append(mode["mode"])
-            self._line(f"mode {mode['mode']} ({mode['level']}) {causes}")
-            is_detected = watch.broken_at_s is not None and mode["mode"] != "normal"
-            if is_detected and outcome.detected_after_s is None:
-                outcome.detected_after_s = now_s - (watch.broken_at_s or now_s)
-        if watch.mended_at_s is not None and watch.level == "normal":
-            outcome.normal_after_s = outcome.normal_after_s or now_s - watch.mended_at_s
+            self._line(f"mode {mode['mode']} ({mode['level']}) {causes}".rstrip())
+        is_detected = watch.broken_at_s is not None and is_shown(self._scenario, mode["mode"])
+        if is_detected and outcome.detected_after_s is None:
+            outcome.detected_after_s = now_s - (watch.broken_at_s or now_s)
+        if watch.recovery is not None and watch.mended_at_s is not None:
+            self._follow(watch.recovery, mode, now_s - watch.mended_at_s)
+
+    def _follow(self, recovery: Recovery, mode: Mapping[str, Any], after_s: float) -> None:
+        """Note how far the way back is."""
+        outcome = self._outcome
+        if outcome.normal_after_s is not None:
+            return
+        recovery.see(after_s, mode)
+        if outcome.answering_after_s is None and recovery.answering_s is not None:
+            self._line("everything answers again")
+        if outcome.loaded_after_s is None and recovery.loaded_s is not None:
+            self._line("everything has its whole load again")
+        outcome.answering_after_s, outcome.loaded_after_s = recovery.answering_s, recovery.loaded_s
+        outcome.late_s = recovery.latest_s
+        if self._watch.level == "normal":
+            outcome.normal_after_s = after_s
 
     def _count(self, seen: Answers) -> None:
         self._outcome.answered += len(seen.latencies_s)

@@ -19,12 +19,16 @@ def cause_body(cause: Cause) -> dict[str, Any]:
 
 
 def inputs_body(state: ModeState) -> dict[str, Any]:
-    """Every input with what it shows, what it is held against, and its level."""
+    """Every input: what it shows, what that is held against, its level, and what it holds.
+
+    `holds` is the level whose exit it is not below: the mode does not fall to it or beyond it.
+    """
     return {
         name: {
             "value": one.value,
             "threshold": one.threshold,
             "level": one.level.word,
+            "holds": one.kept.word,
             "blind": one.is_blind,
         }
         for name, one in state.inputs.items()
@@ -42,6 +46,7 @@ def override_body(
         "set_at": rfc3339(int(override.set_at_s * 1000)),
         "expires_at": rfc3339(int(override.expires_at_s * 1000)),
         "forced": override.forced,
+        "version": override.version,
         "below_computed": override.bounds.apply(computed) < computed,
     }
     if remaining_s is not None:

@@ -25,11 +25,21 @@ _MOST = 1_000
 
 
 class Fleet:
-    """The last word of every instance. Without Kafka it tells what it heard last. One loop."""
+    """The last word of every instance. Without Kafka it tells what it heard last. One loop.
 
-    def __init__(self, feed: PriceFeed, *, now_ms: Callable[[], int]) -> None:
+    `on_read` hears how each read went: None, or its error.
+    """
+
+    def __init__(
+        self,
+        feed: PriceFeed,
+        *,
+        now_ms: Callable[[], int],
+        on_read: Callable[[BrokerError | None], None] = lambda _: None,
+    ) -> None:
         self._feed = feed
         self._now_ms = now_ms
+        self._on_read = on_read
         self._last: dict[str, tuple[int, dict[str, Any]]] = {}
         self.heard_at_ms: int | None = None
         """When Kafka was last read; None: never."""
@@ -61,8 +71,10 @@ class Fleet:
                     self._take(record)
             except BrokerError as error:
                 _log.info("the fleet cannot be heard", why=str(error))
+                self._on_read(error)
                 rest_s = min(rest_s * 2, _LONGEST_REST_S)
             else:
+                self._on_read(None)
                 rest_s = _EVERY_S
                 self.heard_at_ms = self._now_ms()
             await asyncio.sleep(rest_s)

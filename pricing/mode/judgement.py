@@ -33,6 +33,11 @@ class Link:
         return self.state in _SHUT or self.is_suspect
 
     @property
+    def is_well(self) -> bool:
+        """Whether calls go there and come back."""
+        return not self.is_shut and self.state is not State.HALF_OPEN
+
+    @property
     def rate(self) -> float:
         return self.failures / self.calls if self.calls else 0.0
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from fallback.mode import BoundsKind, Event, EventKind, Level, ModeState
+from fallback.mode import BoundsKind, Event, EventKind, ModeState
 from fallback.override import Override
 
 
 class ModeMetrics:
-    """The part of the API's registry that tells of the mode."""
+    """The part of the API's registry that tells of the mode.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    `shares`: how much of its load each store is given now, in per cent, by name.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, shares: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
+        self._shares = shares
+
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
@@ -28,17 +37,14 @@ class ModeMetrics:
         self._ramp = gauge("ramp_share_percent", "Share of the calls that go there.", "dependency")
         self._transitions = Counter(
             "mode_transitions",
-            "Changes of the level in effect.",
-            ["from", "to"],
+            "Changes of the level in effect, by the worst input, `operator` or `recovery`.",
+            ["from", "to", "cause"],
             registry=registry,
         )
         self._degradations = Counter(
             "degradation_events", "Changes for the worse.", ["level"], registry=registry
         )
         self._seconds = Counter("mode_seconds", "Time at a level.", ["level"], registry=registry)
-
-    def ramp(self, dependency: str, share_percent: int) -> None:
-        self._ramp.labels(dependency).set(share_percent)
 
     def on_step(self, state: ModeState, seen_s: float) -> None:
         self._computed.set(state.computed)
@@ -51,24 +57,31 @@ class ModeMetrics:
             self._input_level.labels(name).set(one.level)
             if isinstance(one.value, int | float):
                 self._input_value.labels(name).set(one.value)
+        for name, percent in self._shares().items():
+            self._ramp.labels(name).set(percent)
+        self._below.set(state.effective < state.computed)
         if not state.was_bounded:
-            self._below.set(0)
             for kind in BoundsKind:
                 self._override.labels(kind.value).set(0)
 
     def on_mode_event(self, event: Event, override: Override | None) -> None:
         if event.kind is EventKind.MODE:
-            self._transitions.labels(event.old.word, event.new.word).inc()
+            self._transitions.labels(event.old.word, event.new.word, _cause(event)).inc()
             if event.new > event.old:
                 self._degradations.labels(event.new.word).inc()
         if override is not None:
             self.override(override)
 
-    def override(self, override: Override, computed: Level = Level.NORMAL) -> None:
+    def override(self, override: Override) -> None:
         """Note that an override holds."""
         for kind in BoundsKind:
             self._override.labels(kind.value).set(kind is override.kind)
-        self._below.set(override.bounds.apply(computed) < computed)
 
     def on_override_ended(self, override: Override) -> None:
         self._override.labels(override.kind.value).set(0)
+
+
+def _cause(event: Event) -> str:
+    if event.bounds is not None:
+        return "operator"
+    return event.causes[0].input if event.new > event.old and event.causes else "recovery"

@@ -24,12 +24,15 @@ from pricing.local_zones import LocalZones
 from pricing.mode.fleet import Fleet
 from pricing.mode.journal import ModeJournal
 from pricing.mode.metrics import ModeMetrics
+from pricing.mode.minutes import Minutes
 from pricing.mode.pulse import Pulse
 from pricing.mode.ramps import Ramps
+from pricing.mode.report import totals_of
 from pricing.mode.signals import FULL_PERCENT, SignalParts, Signals, SpoolFacts
 from pricing.mode.system import CurrentPolicy, SystemMode
 from pricing.ports import Publisher
 from pricing.write_path import Delivery
+from streaming.errors import BrokerError
 from streaming.price_feed import PriceFeed
 
 
@@ -69,6 +72,8 @@ class ModeParts:
     publisher: Publisher
     feed: PriceFeed | None
     """Of the topic `system-modes`; None: only this instance is known."""
+    on_kafka: Callable[[BrokerError | None], None]
+    """Hears how each read of it went."""
     directory: Path
     instance: str
     now_ms: Callable[[], int]
@@ -97,18 +102,21 @@ async def open_system_mode(
         ),
         now_s(),
     )
-    metrics = ModeMetrics(parts.registry)
+    metrics = ModeMetrics(parts.registry, parts.ramps.shares)
+    minutes = Minutes(totals_of(parts.pulse, parts.breakers), now_s())
     journal = ModeJournal(parts.instance, parts.publisher, now_ms=parts.now_ms)
     orchestrator = Orchestrator(
         parts.config,
         signals.all(),
         directory=parts.directory,
         is_ramping=lambda: parts.ramps.is_ramping,
-        observers=(parts.policy, journal, metrics),
+        observers=(parts.policy, journal, metrics, minutes),
         now_s=now_s,
         wall_s=wall,
     )
-    fleet = None if parts.feed is None else Fleet(parts.feed, now_ms=parts.now_ms)
+    fleet = None
+    if parts.feed is not None:
+        fleet = Fleet(parts.feed, now_ms=parts.now_ms, on_read=parts.on_kafka)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(watching_lag(lag, now_s=now_s))
         await stack.enter_async_context(orchestrator)
@@ -123,6 +131,7 @@ async def open_system_mode(
             fleet=fleet,
             ramps=parts.ramps,
             metrics=metrics,
+            minutes=minutes,
             breakers=parts.breakers,
             health=parts.health,
             spool=spool,

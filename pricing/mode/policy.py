@@ -80,6 +80,10 @@ class ModePolicy:
 
     level: Level = Level.NORMAL
     read: ReadPolicy = field(default_factory=ReadPolicy)
+    ramping: ReadPolicy = field(default_factory=ReadPolicy)
+    """The same for calls to a store that is given its load back: they have their full deadline.
+    With a shortened one they would fail by our own haste, the ramp with them, and the mode that
+    waits for the ramp would keep them short."""
     knobs: Knobs = field(default_factory=Knobs)
 
     @property
@@ -90,9 +94,15 @@ class ModePolicy:
 
 def policies(base: ReadPolicy, quantum_micro: int) -> tuple[ModePolicy, ...]:
     """The policy of each level, by its number; a configured limit is never widened."""
+    reads = [_read(base, level, quantum_micro) for level in Level]
     return tuple(
-        ModePolicy(level=level, read=_read(base, level, quantum_micro), knobs=KNOBS[level])
-        for level in Level
+        ModePolicy(
+            level=level,
+            read=read,
+            ramping=replace(read, redis_timeout_ms=base.redis_timeout_ms),
+            knobs=KNOBS[level],
+        )
+        for level, read in zip(Level, reads, strict=True)
     )
 
 

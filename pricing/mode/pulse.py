@@ -11,10 +11,14 @@ PRICE_ROUTES = frozenset(
 )
 
 
+OTHERS = "others"
+_KINDS = (("/api/v1/events/", "events"), ("/admin/", "operators"), ("/api/admin/", "operators"))
+
+
 class Pulse:
     """Counts since the process began. Time stands still between two `beat`s, a tick apart."""
 
-    __slots__ = ("_now_s", "answers", "failed", "read_times")
+    __slots__ = ("_now_s", "answers", "failed", "failures", "read_times", "reads", "requests")
 
     def __init__(self) -> None:
         self.read_times = LatencySketch()
@@ -22,6 +26,12 @@ class Pulse:
         """Prices, by where they came from."""
         self.failed = 0
         """Price requests that we failed."""
+        self.reads = 0
+        """Price requests."""
+        self.requests: dict[str, int] = dict.fromkeys(("events", "operators", OTHERS), 0)
+        """All the others, by kind."""
+        self.failures = dict(self.requests)
+        """Those of them that we failed."""
         self._now_s = 0.0
 
     def beat(self, now_s: float) -> None:
@@ -33,6 +43,12 @@ class Pulse:
 
     def request(self, route: str, status: int, duration_s: float) -> None:
         if route in PRICE_ROUTES:
+            self.reads += 1
             self.read_times.record(self._now_s, duration_s)
             if status >= _FAILED:
                 self.failed += 1
+            return
+        kind = next((kind for start, kind in _KINDS if route.startswith(start)), OTHERS)
+        self.requests[kind] += 1
+        if status >= _FAILED:
+            self.failures[kind] += 1

@@ -45,6 +45,10 @@ class Ramps:
         ramp = self._ramps.get(name)
         return FULL if ramp is None else ramp.share(self._config)
 
+    def shares(self) -> Mapping[str, int]:
+        """The same of every store."""
+        return {name: ramp.share(self._config) for name, ramp in self._ramps.items()}
+
     def admits(self, name: str) -> bool:
         """Whether a call may go to a store."""
         if not self._is_ramping:

@@ -77,7 +77,8 @@ class Signals:
         self._answers = dict(parts.pulse.answers)
         self._failed = parts.pulse.failed
         self._ages_ms: list[int] = []
-        self._was_troubled = False
+        self._trouble = 0
+        """2: a store is not well; 1: all are, and get their load back; 0: neither."""
 
     def all(self) -> Mapping[str, Signal]:
         """The signals by their inputs' names."""
@@ -115,17 +116,24 @@ class Signals:
         self._ages_ms = sorted(parts.age_ms_of(one.window_end_ms) for one in parts.local.states())
         self._start(now_s)
         self._count(now_s)
-        # What an outage left in the window is explained once it is over.
-        is_troubled = parts.ramps.is_ramping or any(self._link(name).is_shut for name in _STORES)
-        if self._was_troubled and not is_troubled:
+        self._forgive()
+
+    def _forgive(self) -> None:
+        """Let go of what an outage left in the windows: once its end is seen, it is explained."""
+        stage = int(self._parts.ramps.is_ramping)
+        if any(not self._link(name).is_well for name in _STORES):
+            stage = 2
+        if stage < self._trouble:
             self._mix.clear()
-        self._was_troubled = is_troubled
+            self._burn.forgive()
+        self._trouble = stage
 
     def _start(self, now_s: float) -> None:
-        """The start is over once fresh states are there, or it took too long."""
+        """The start is over once nearly all states are fresh, or it took too long."""
         fresh_ms = _FRESH_TICKS * self._parts.tick_ms
-        has_fresh = bool(self._ages_ms) and self._ages_ms[0] <= fresh_ms
-        if not self._is_started and (has_fresh or now_s - self._started_s >= _START_S):
+        age_ms = self._zone_age_ms()
+        is_fresh = age_ms is not None and age_ms <= fresh_ms
+        if not self._is_started and (is_fresh or now_s - self._started_s >= _START_S):
             self._is_started = True
             # First calls open connections and load what is loaded once.
             self._parts.lag.clear()
@@ -139,7 +147,8 @@ class Signals:
         self._answers, self._failed = answers, failed
         if not self._is_started:
             return
-        for source, times in new.items():
+        # What a ramp keeps from a store is answered from elsewhere, on purpose.
+        for source, times in new.items() if self._trouble != 1 else ():
             if times:
                 self._mix.record(now_s, source.value, times)
         self._burn.record(now_s, good=sum(new.values()) - new[Source.DEFAULT], bad=bad)
@@ -213,10 +222,15 @@ class Signals:
         """None: no zone has a state, and nobody knows how old the truth is."""
         if not self._is_started:
             return Reading(value=0.0)
+        age_ms = self._zone_age_ms()
+        return None if age_ms is None else Reading(value=age_ms / 1000)
+
+    def _zone_age_ms(self) -> int | None:
+        """Nearly all known states are at most so old."""
         if not self._ages_ms:
             return None
         rank = min(len(self._ages_ms) - 1, int(_PERCENTILE * len(self._ages_ms)))
-        return Reading(value=self._ages_ms[rank] / 1000)
+        return self._ages_ms[rank]
 
 
 _STORES = ("redis", "database")

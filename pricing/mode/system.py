@@ -15,9 +15,11 @@ from pricing.mode.body import cause_body, inputs_body, override_body
 from pricing.mode.fleet import Fleet
 from pricing.mode.journal import ModeJournal
 from pricing.mode.metrics import ModeMetrics
+from pricing.mode.minutes import Minutes
 from pricing.mode.policy import ModePolicy
 from pricing.mode.ramps import Ramps
 from pricing.mode.signals import SpoolFacts
+from pricing.read_policy import ReadPolicy
 from streaming.events import rfc3339
 
 
@@ -29,6 +31,10 @@ class CurrentPolicy:
     def __init__(self, policies: Sequence[ModePolicy]) -> None:
         self._policies = policies
         self.now = policies[0]
+
+    def of_stores(self, ramps: Ramps) -> ReadPolicy:
+        """What calls to the stores may do now."""
+        return self.now.ramping if ramps.is_ramping else self.now.read
 
     def on_step(self, state: ModeState, seen_s: float) -> None:
         del seen_s
@@ -49,6 +55,7 @@ class SystemMode:
     fleet: Fleet | None
     ramps: Ramps
     metrics: ModeMetrics
+    minutes: Minutes
     breakers: BreakerRegistry
     health: HealthSource
     spool: Callable[[], SpoolFacts | None]
@@ -63,7 +70,7 @@ class SystemMode:
     async def set_override(self, request: OverrideRequest) -> Saved:
         """Let an operator's level hold at once. Raises `OverrideRefused`."""
         saved = await self.orchestrator.set_override(request)
-        self.metrics.override(saved.override, self.orchestrator.state.computed)
+        self.metrics.override(saved.override)
         return saved
 
     def override_body(self) -> dict[str, Any] | None:

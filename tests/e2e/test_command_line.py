@@ -27,6 +27,9 @@ OPEN = {"EQUILIBRIUM_AUTH": "open"}
         (["migrate"], {"EQUILIBRIUM_DATABASE_URL": "postgresql://h:abc/x"}, 2, "DATABASE_URL"),
         (["api"], {"EQUILIBRIUM_KAFKA_BOOTSTRAP_SERVERS": "a:b"}, 2, "='a:b'"),
         (["check-config"], {"EQUILIBRIUM_ZONES_FILE": "nowhere.csv"}, 2, "nowhere.csv"),
+        (["check-config"], {"EQUILIBRIUM_KEYS_FILE": __file__}, 2, "no file of keys"),
+        (["api"], {"EQUILIBRIUM_KEYS_FILE": __file__}, 1, "no file of keys"),
+        (["api"], {"EQUILIBRIUM_MODE_UP_DWELL_S": "-1"}, 2, "MODE_UP_DWELL_S='-1'"),
     ],
 )
 async def test_a_wrong_call_ends_with_its_code_and_one_line(

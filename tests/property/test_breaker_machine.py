@@ -54,6 +54,10 @@ class BreakerMachine(RuleBasedStateMachine):
         self.pair.reset()
 
     @rule()
+    def the_dependency_is_seen_to_be_back(self):
+        self.pair.hasten()
+
+    @rule()
     def the_owner_lets_things_expire(self):
         self.pair.expire()
 

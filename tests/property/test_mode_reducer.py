@@ -104,6 +104,17 @@ def test_level_falls_only_after_its_dwell(trace):
 
 
 @given(TRACES)
+def test_nothing_improves_while_a_dependency_is_ramped_up(trace):
+    """But for an operator's hand, and for the end of it."""
+    found = states(trace)
+    for (each, _), (old, new) in zip(trace, pairwise(found), strict=True):
+        if each.is_ramping:
+            assert new.computed >= old.computed
+            if each.bounds is None and not each.is_released and old.effective >= old.computed:
+                assert new.effective >= old.effective
+
+
+@given(TRACES)
 def test_bounds_are_obeyed_in_the_step_that_has_them(trace):
     found = states(trace)
     for (each, _), new in zip(trace, found[1:], strict=True):
@@ -116,11 +127,12 @@ def test_bounds_are_obeyed_in_the_step_that_has_them(trace):
 
 
 @settings(max_examples=40)
-@given(TRACES)
-def test_healthy_inputs_lead_to_normal_within_the_bound(trace):
+@given(TRACES, st.sampled_from([0, 18, 90, 500]))
+def test_healthy_inputs_lead_to_normal_within_the_bound(trace, ramping):
     state = states(trace)[-1]
-    ticks = int(recovery_bound_s(CONFIG) / CONFIG.tick_s) + 1
-    state, _ = run(CONFIG, [inputs()] * ticks, state=state)
+    ticks = int(recovery_bound_s(CONFIG, ramping * CONFIG.tick_s) / CONFIG.tick_s) + 1
+    ramps = [replace(inputs(), is_ramping=True)] * ramping
+    state, _ = run(CONFIG, [*ramps, *[inputs()] * (ticks - ramping)], state=state)
     assert (state.computed, state.effective) == (Level.NORMAL, Level.NORMAL)
     assert not any(one.is_blind for one in state.inputs.values())
 

@@ -145,6 +145,7 @@ class World(LadderWorld):
             now_ms=self.clock,
             read=self.policy,
             shown=self.shown,
+            pulse=self.metrics.pulse,
         )
         self.audit = Audit("api-1", self.publisher, now_ms=self.clock)
         self.parts = ApiParts(

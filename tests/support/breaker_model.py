@@ -222,6 +222,11 @@ class Pair:
         self.model.enter("CLOSED", self.now_s)
         self.machine.reset(self.now_s)
 
+    def hasten(self):
+        if self.model.state == "OPEN" and self.model.open_until_s > self.now_s:
+            self.model.open_until_s = self.now_s
+        self.machine.hasten(self.now_s)
+
     def expire(self):
         self.model.expire(self.now_s)
         self.machine.expire(self.now_s)
@@ -282,6 +287,8 @@ def walk(pair: Pair, random: Random, steps: int) -> None:
             pair.force(random.choice(OPERATORS), random.choice((None, 2, 8)))
         elif draw < 0.97:
             pair.reset()
+        elif draw < 0.98:
+            pair.hasten()
         else:
             pair.expire()
         pair.compare()

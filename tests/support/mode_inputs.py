@@ -57,7 +57,7 @@ def run(
     state = state or initial(config, 0.0)
     events: list[Event] = []
     for each in trace:
-        state, told = step(config, state, each, state.last_s + 1.0)
+        state, told = step(config, state, each, state.last_s + dt_s)
         events += told
     return state, events
 

@@ -16,8 +16,11 @@ from pricing.health import HealthSource
 from pricing.mode.inputs import mode_config
 from pricing.mode.journal import ModeJournal
 from pricing.mode.metrics import ModeMetrics
+from pricing.mode.minutes import Minutes
 from pricing.mode.policy import policies
+from pricing.mode.pulse import Pulse
 from pricing.mode.ramps import Ramps
+from pricing.mode.report import totals_of
 from pricing.mode.signals import SpoolFacts
 from pricing.mode.system import CurrentPolicy, SystemMode
 from pricing.ports import Publisher
@@ -55,18 +58,20 @@ def system_mode(
     read: ReadPolicy | None = None,
     shown: Shown | None = None,
     directory: Path | None = None,
+    pulse: Pulse | None = None,
 ) -> SystemMode:
     """A mode that moves when the test calls `orchestrator.step`."""
     shown = shown or Shown()
     policy = CurrentPolicy(policies(read or ReadPolicy(), 50_000))
     journal = ModeJournal("api-1", publisher, now_ms=now_ms)
     metrics = ModeMetrics(CollectorRegistry())
+    minutes = Minutes(totals_of(pulse or Pulse(), breakers), shown.clocks.now_s())
     signals = {spec.name: lambda _now_s, name=spec.name: shown.read(name) for spec in CONFIG.inputs}
     orchestrator = Orchestrator(
         CONFIG,
         signals,
         directory=directory,
-        observers=(policy, journal, metrics),
+        observers=(policy, journal, metrics, minutes),
         now_s=shown.clocks.now_s,
         wall_s=shown.clocks.wall_s,
         boot_id="boot",
@@ -78,6 +83,7 @@ def system_mode(
         fleet=None,
         ramps=Ramps({"redis": 0.08, "database": 0.3}),
         metrics=metrics,
+        minutes=minutes,
         breakers=breakers,
         health=health,
         spool=lambda: SPOOL,

@@ -6,52 +6,19 @@ from dataclasses import replace
 import pytest
 
 from fallback.mode import (
-    Band,
     Bounds,
     BoundsKind,
     EventKind,
     Inputs,
-    InputSpec,
     Level,
-    Mode,
-    ModeConfig,
     Reading,
-    Scale,
     causes,
     initial,
     step,
 )
-from tests.support.mode_inputs import CONFIG, SCALE, inputs, levels, readings, run
+from tests.support.mode_inputs import CONFIG, inputs, levels, readings, run
 
 WELL = inputs()
-
-
-def test_levels_belong_to_three_modes():
-    assert [level.mode for level in Level] == [
-        Mode.NORMAL,
-        Mode.DEGRADED,
-        Mode.DEGRADED,
-        Mode.EMERGENCY,
-        Mode.EMERGENCY,
-    ]
-    assert Level.parse("severe") is Level.SEVERE
-    with pytest.raises(ValueError, match="level='worse'"):
-        Level.parse("worse")
-
-
-@pytest.mark.parametrize(
-    ("value", "entered", "kept"),
-    [(4, 0, 0), (5, 0, 1), (9, 0, 1), (10, 1, 1), (15, 1, 2), (20, 2, 2), (36, 3, 4), (40, 4, 4)],
-)
-def test_scale_has_a_band_for_each_level(value, entered, kept):
-    assert (SCALE.entered(value), SCALE.kept(value)) == (entered, kept)
-
-
-def test_threshold_is_where_the_level_begins():
-    scale = Scale(moderate=Band(20, 10))
-    assert SCALE.threshold(Level.SEVERE) == 30
-    assert (scale.threshold(Level.NORMAL), scale.threshold(Level.MINOR)) == (20, None)
-    assert Scale().threshold(Level.NORMAL) is None
 
 
 def test_two_bad_ticks_change_nothing_and_the_third_does():
@@ -84,6 +51,14 @@ def test_hard_cause_holds_at_once_also_between_ticks():
     assert (state.effective, levels(events)) == (Level.SEVERE, ["normal>severe"])
 
 
+def test_hard_cause_that_is_no_worse_changes_nothing_between_ticks():
+    state, _ = run(CONFIG, [inputs(store=Level.SEVERE, hard=True)])
+    again = Reading(value="again", entered=Level.SEVERE, kept=Level.SEVERE, is_hard=True)
+    each = Inputs(readings={"store": again})
+    after, events = step(CONFIG, state, each, state.last_s + 0.1)
+    assert (after.inputs, events) == (state.inputs, ())
+
+
 def test_hard_cause_holds_at_once_on_a_tick():
     state, _ = run(CONFIG, [inputs(store=Level.CRITICAL, hard=True)])
     assert state.effective is Level.CRITICAL
@@ -106,6 +81,25 @@ def test_steps_between_ticks_are_no_evidence_for_soft_causes():
     assert state.computed is Level.NORMAL
 
 
+@pytest.mark.parametrize(
+    ("dt_s", "steps", "level"),
+    [(0.5, 2, 0), (0.5, 3, 2), (0.49, 3, 0), (0.4, 5, 0), (0.4, 6, 2), (0.99, 3, 2)],
+)
+def test_step_counts_from_half_a_tick_after_the_last_that_did(dt_s, steps, level):
+    state = initial(CONFIG, 0.0)
+    state = replace(state, tick_s=0.0)
+    for _ in range(steps):
+        state, _ = step(CONFIG, state, inputs(load=20), state.last_s + dt_s)
+    assert state.computed == level
+
+
+def test_stall_is_witnessed_for_two_ticks_at_most():
+    slow = replace(CONFIG, tick_s=4.0)
+    state, _ = run(slow, [inputs(load=20)] * 9, dt_s=4.0)
+    state, _ = step(slow, state, WELL, state.last_s + 500)
+    assert state.calm_s == 8.0
+
+
 def test_smoothed_input_ignores_single_spikes():
     spiky = [inputs(latency=100.0 if tick % 3 == 0 else 0.0) for tick in range(60)]
     state, events = run(CONFIG, spiky)
@@ -115,9 +109,9 @@ def test_smoothed_input_ignores_single_spikes():
 
 
 def test_smoothed_input_takes_the_median_of_five():
-    state, _ = run(CONFIG, [inputs(latency=value) for value in (1.0, 50.0, 3.0, 40.0, 21.0)])
+    state, _ = run(CONFIG, [inputs(latency=value) for value in (1.0, 50.0, 21.0, 40.0, 3.0)])
     assert state.inputs["latency"].value == 21.0
-    assert state.inputs["latency"].history == (1.0, 50.0, 3.0, 40.0, 21.0)
+    assert state.inputs["latency"].history == (1.0, 50.0, 21.0, 40.0, 3.0)
 
 
 def test_way_down_is_one_level_a_dwell():
@@ -152,7 +146,24 @@ def test_mode_does_not_improve_while_a_dependency_is_ramped_up():
     state, events = run(CONFIG, [ramping] * 300, state=state)
     assert (state.effective, events) == (Level.MODERATE, [])
     state, events = run(CONFIG, [WELL] * 60, state=state)
-    assert levels(events) == ["moderate>minor"]
+    assert [(event.new, event.at_s) for event in events] == [(Level.MINOR, 304.0)]
+
+
+def test_dwell_runs_while_a_dependency_is_ramped_up():
+    state, _ = run(CONFIG, [inputs(load=20)] * 3)
+    state, events = run(CONFIG, [replace(WELL, is_ramping=True)] * 18 + [WELL] * 102, state=state)
+    assert [(event.new, event.at_s) for event in events] == [
+        (Level.MINOR, 63.0),
+        (Level.NORMAL, 123.0),
+    ]
+
+
+def test_input_above_the_exit_begins_the_dwell_again_during_a_ramp():
+    state, _ = run(CONFIG, [inputs(load=20)] * 3)
+    ramping = replace(WELL, is_ramping=True)
+    trace = [ramping] * 50 + [replace(inputs(load=16), is_ramping=True)] + [WELL] * 60
+    state, events = run(CONFIG, trace, state=state)
+    assert [(event.new, event.at_s) for event in events] == [(Level.MINOR, 114.0)]
 
 
 def test_stall_is_no_evidence_either_way():
@@ -225,6 +236,22 @@ def test_five_turns_in_ten_minutes_are_flapping_and_a_single_outage_is_not():
     assert [event.kind for event in events if event.kind != "mode"] == [EventKind.STEADY]
 
 
+def test_turns_and_relapses_are_forgotten_after_their_windows():
+    state, _ = run(CONFIG, [inputs(load=10)] * 3 + [WELL] * 30)
+    assert (state.turns, state.direction, state.reentries) == ((3.0,), 1, ())
+    state, _ = run(CONFIG, [WELL] * 30 + [inputs(load=10)] * 3, state=state)
+    assert (state.turns, state.direction) == ((3.0, 63.0, 66.0), 1)
+    assert state.reentries == (66.0,)
+    state, _ = run(CONFIG, [WELL] * 536, state=state)
+    assert (state.last_s, state.turns[0], state.direction) == (602.0, 3.0, -1)
+    state, _ = run(CONFIG, [WELL], state=state)
+    assert state.turns == (63.0, 66.0, 126.0)
+    state, _ = run(CONFIG, [WELL] * 62, state=state)
+    assert (state.last_s, state.reentries) == (665.0, (66.0,))
+    state, _ = run(CONFIG, [WELL], state=state)
+    assert state.reentries == ()
+
+
 def bounded(kind: BoundsKind, level: Level, **more: float) -> Inputs:
     return replace(inputs(**more), bounds=Bounds(kind, level))
 
@@ -256,6 +283,23 @@ def test_expired_override_goes_down_with_a_dwell_a_level():
     assert not events
     state, events = run(CONFIG, [WELL] * 61, state=state)
     assert levels(events) == ["moderate>minor", "minor>normal"]
+    assert [event.at_s for event in events] == [160.0, 220.0]
+
+
+def test_expired_override_leaves_a_computed_level_that_is_as_bad():
+    quick = replace(CONFIG, down_dwell_s=1.0)
+    state, _ = run(quick, [bounded(BoundsKind.FLOOR, Level.SEVERE, load=30)] * 9)
+    state, events = run(quick, [inputs(load=30)] * 9, state=state)
+    assert (state.effective, events) == (Level.SEVERE, [])
+
+
+def test_expired_override_does_not_go_down_while_a_dependency_is_ramped_up():
+    state, _ = run(CONFIG, [bounded(BoundsKind.PIN, Level.MINOR)] * 9)
+    ramping = replace(WELL, is_ramping=True)
+    state, events = run(CONFIG, [ramping] * 100, state=state)
+    assert (state.effective, events) == (Level.MINOR, [])
+    state, events = run(CONFIG, [WELL], state=state)
+    assert levels(events) == ["minor>normal"]
 
 
 def test_expired_override_goes_up_at_once():
@@ -283,50 +327,3 @@ def test_causes_name_value_threshold_and_level_worst_first():
 
 def test_process_may_begin_at_a_level():
     assert initial(CONFIG, 5.0, Level.SEVERE).effective is Level.SEVERE
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"inputs": ()},
-        {"inputs": (InputSpec(name="a"), InputSpec(name="a"))},
-        {"tick_s": 0.0},
-        {"up_dwell_s": -1.0},
-        {"down_dwell_s": 0.5},
-        {"down_dwell_s": math.inf},
-        {"hold_s": -1.0},
-        {"flap_turns": 0},
-        {"median_ticks": 0},
-        {"hold_after_reentries": 0},
-        {"blind_after_s": -0.1},
-    ],
-)
-def test_bad_configuration_is_refused_naming_the_field(change):
-    with pytest.raises(ValueError, match=next(iter(change))):
-        replace(CONFIG, **change)
-
-
-@pytest.mark.parametrize(("enter", "leave"), [(5, 5), (5, 6), (5, -1), (math.inf, 1)])
-def test_band_needs_an_exit_below_its_entry(enter, leave):
-    with pytest.raises(ValueError, match="exit must be lower"):
-        Band(enter, leave)
-
-
-def test_scale_needs_greater_thresholds_for_worse_levels():
-    with pytest.raises(ValueError, match="worse level"):
-        Scale(minor=Band(10, 5), severe=Band(10, 6))
-
-
-def test_reading_that_leaves_before_it_enters_is_refused():
-    with pytest.raises(ValueError, match="kept"):
-        Reading(value="x", entered=Level.MINOR)
-
-
-def test_up_dwell_is_counted_in_whole_ticks():
-    assert [replace(CONFIG, up_dwell_s=dwell).up_ticks for dwell in (0.1, 1, 1.5, 3)] == [
-        1,
-        1,
-        2,
-        3,
-    ]
-    assert ModeConfig(inputs=CONFIG.inputs, tick_s=0.1, up_dwell_s=0.3).up_ticks == 3

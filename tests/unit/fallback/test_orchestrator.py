@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -63,7 +65,13 @@ def floor(level: Level = Level.SEVERE, **more: object) -> OverrideRequest:
     return OverrideRequest(level=level, **{**fields, **more})
 
 
-def make(clocks: FakeClocks, signals: Signals, *observers: Told, directory=None) -> Orchestrator:
+def make(
+    clocks: FakeClocks,
+    signals: Signals,
+    *observers: Told,
+    directory: Path | None = None,
+    disk_timeout_s: float = 2.0,
+) -> Orchestrator:
     return Orchestrator(
         CONFIG,
         signals.all(),
@@ -72,6 +80,7 @@ def make(clocks: FakeClocks, signals: Signals, *observers: Told, directory=None)
         now_s=clocks.now_s,
         wall_s=clocks.wall_s,
         boot_id="boot",
+        disk_timeout_s=disk_timeout_s,
     )
 
 
@@ -159,10 +168,46 @@ async def test_override_that_ended_meanwhile_does_not_come_back(tmp_path):
 async def test_released_override_is_gone_from_the_disk(tmp_path):
     clocks, signals = FakeClocks(), Signals()
     orchestrator = make(clocks, signals, directory=tmp_path)
-    saved = await orchestrator.set_override(floor())
-    assert await orchestrator.end_override() == saved.override
+    await orchestrator.set_override(floor())
+    assert await orchestrator.end_override()
     assert (orchestrator.level, OverrideFile(tmp_path).load()) == (Level.NORMAL, None)
-    assert await orchestrator.end_override() is None
+    assert await orchestrator.end_override()
+
+
+async def test_override_that_the_disk_does_not_let_go_is_said_to_come_back(tmp_path, monkeypatch):
+    clocks, signals = FakeClocks(), Signals()
+    orchestrator = make(clocks, signals, directory=tmp_path)
+    await orchestrator.set_override(floor())
+
+    def failing(_file: OverrideFile) -> None:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(OverrideFile, "clear", failing)
+    assert not await orchestrator.end_override()
+    assert (orchestrator.level, orchestrator.override) == (Level.NORMAL, None)
+
+
+async def test_last_word_wins_on_a_disk_that_hangs(tmp_path, monkeypatch):
+    clocks, signals, go, done = FakeClocks(), Signals(), threading.Event(), []
+    save, clear = OverrideFile.save, OverrideFile.clear
+
+    def slow_save(file: OverrideFile, override: Override) -> None:
+        go.wait(5)
+        save(file, override)
+        done.append("save")
+
+    def noted_clear(file: OverrideFile) -> None:
+        clear(file)
+        done.append("clear")
+
+    monkeypatch.setattr(OverrideFile, "save", slow_save)
+    monkeypatch.setattr(OverrideFile, "clear", noted_clear)
+    orchestrator = make(clocks, signals, directory=tmp_path, disk_timeout_s=0.01)
+    assert not (await orchestrator.set_override(floor())).is_durable
+    assert not await orchestrator.end_override()
+    go.set()
+    await until(lambda: len(done) == 2, "both", 5.0)
+    assert (done, OverrideFile(tmp_path).load()) == (["save", "clear"], None)
 
 
 @pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])

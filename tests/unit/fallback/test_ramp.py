@@ -40,9 +40,18 @@ def test_bad_step_falls_back_two():
     assert ramp.share(CONFIG) == 40
     assert walk(ramp, good=98, bad=2).share(CONFIG) == 10
     assert walk(ramp, good=99, bad=1).share(CONFIG) == 70
+    assert walk(ramp, good=300, bad=4).share(CONFIG) == 10
+    assert walk(ramp, good=300, bad=3).share(CONFIG) == 70
     assert walk(ramp, good=38, slow=2).share(CONFIG) == 70
     assert walk(ramp, good=38, slow=3).share(CONFIG) == 10
     assert walk(begin(CONFIG, 0.0, 0.5), bad=1).share(CONFIG) == 5
+
+
+def test_single_failure_among_a_few_calls_is_chance():
+    ramp = begin(CONFIG, 0.0, 0.5)
+    assert walk(ramp, good=19, bad=1).share(CONFIG) == 10
+    assert walk(ramp, good=18, bad=1).share(CONFIG) == 5
+    assert walk(ramp, good=18, bad=2).share(CONFIG) == 5
 
 
 def test_quiet_step_is_good_unless_a_call_failed():
@@ -76,6 +85,7 @@ def test_admission_follows_the_share():
         {"jitter": 1.0},
         {"success_threshold": 0.0},
         {"fall_back": 0},
+        {"minimum_number_of_calls": 0},
     ],
 )
 def test_bad_configuration_is_refused_naming_the_field(change):

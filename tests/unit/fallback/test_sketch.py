@@ -65,6 +65,15 @@ def test_budget_burns_by_the_slower_window():
     assert burn.rate(2_001.0) == pytest.approx(1_100 / 30_000 / 0.001)
 
 
+def test_forgiven_failures_burn_no_more_and_new_ones_burn_at_once():
+    burn = BudgetBurn(0.999)
+    burn.record(0.0, good=9_900, bad=100)
+    burn.forgive()
+    assert burn.rate(1.0) == 0.0
+    burn.record(2.0, good=9_500, bad=500)
+    assert burn.rate(2.0) == pytest.approx(30.0)
+
+
 def test_few_results_burn_nothing():
     burn = BudgetBurn(0.999, least=100)
     burn.record(0.0, bad=99)

@@ -37,6 +37,7 @@ async def test_mode_is_told_with_every_input(world):
     assert [cause["input"] for cause in data["causes"]] == ["redis"]
     assert set(data["causes"][0]) == {"input", "value", "threshold", "level"}
     assert set(data["inputs"]) >= {"redis", "database", "kafka", "read_p95_ms", "zone_age_s"}
+    assert data["inputs"]["redis"]["holds"] == "moderate"
     assert set(data["backlog"]) >= {"events", "bytes", "oldest_age_s"}
     assert set(data["dependencies"]["redis"]) >= {"breaker", "last_success_age_s"}
     assert response.headers["cache-control"] == "no-store"
@@ -177,6 +178,9 @@ async def test_history_is_told_from_memory_without_a_database(world):
     assert bad.status_code == 422
 
 
+REPORT = "/admin/reliability/reports/reliability"
+
+
 async def test_report_counts_answers_and_outages(world):
     world.shown.show("redis", Level.MINOR)
     tick(world)
@@ -184,42 +188,127 @@ async def test_report_counts_answers_and_outages(world):
     tick(world, 60)
     async with world.client() as client:
         await client.get("/api/v1/zones/z1/price")
-        data = (await client.get("/admin/reliability/reports/reliability")).json()["data"]
+        data = (await client.get(REPORT)).json()["data"]
     assert (data["availability"], data["answers"]["default"]) == (1.0, 1)
     assert (data["outages"], data["mode_changes"], data["mean_time_to_recover_s"]) == (1, 2, 60.0)
+    assert (data["window_s"], data["covered_s"], data["at_this_level_for_s"]) == (86_400, 61, 0)
 
 
-async def test_stream_begins_with_the_mode_and_tells_each_change(world):
-    started, sent = asyncio.Event(), []
+async def test_report_looks_back_as_far_as_it_is_asked(world):
+    async with world.client() as client:
+        await client.get("/api/v1/zones/z1/price")
+        tick(world, 300)
+        await client.get("/api/v1/zones/z1/price")
+        short = (await client.get(f"{REPORT}?window=60")).json()["data"]
+        long = (await client.get(f"{REPORT}?window=3600")).json()["data"]
+        bad = await client.get(f"{REPORT}?window=59")
+    assert (sum(short["answers"].values()), sum(long["answers"].values())) == (1, 2)
+    assert (short["covered_s"], long["covered_s"]) == (60, 300)
+    assert bad.status_code == 422
 
-    async def receive():
+
+async def test_report_tells_errors_by_service_and_by_kind_of_request(world):
+    world.cache.failure = DependencyUnavailable("redis", "refused")
+    world.publisher.failure = DependencyUnavailable("spool", "gone")
+    ride = {"zone_id": "z1"}
+    async with world.client() as client:
+        await client.get("/api/v1/zones/z1/price")
+        assert (await client.post("/api/v1/events/ride-requests", json=ride)).status_code == 503
+        data = (await client.get(REPORT)).json()["data"]
+    assert data["services"]["redis"]["error_rate"] == 1.0
+    assert data["services"]["database"] == {
+        "state": "CLOSED",
+        "calls": 1,
+        "failures": 0,
+        "rejected": 0,
+        "error_rate": 0.0,
+    }
+    assert data["operations"]["events"] == {"requests": 1, "failed": 1, "error_rate": 1.0}
+    assert data["operations"]["prices"] == {"requests": 1, "failed": 0, "error_rate": 0.0}
+
+
+class Stream:
+    """Follows `/api/v1/system/stream`; a message counts once it is taken in."""
+
+    def __init__(self, world: World) -> None:
+        self.sent: asyncio.Queue[str] = asyncio.Queue()
+        self.may_send = asyncio.Event()
+        self.may_send.set()
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/api/v1/system/stream",
+            "query_string": b"",
+            "headers": [],
+            "http_version": "1.1",
+            "scheme": "http",
+            "server": ("api", 80),
+            "client": ("api", 1),
+            "root_path": "",
+        }
+        self.task = asyncio.create_task(world.app(scope, self._receive, self._send))
+
+    async def _receive(self):
         await asyncio.Event().wait()
 
-    async def send(message):
+    async def _send(self, message):
+        await self.may_send.wait()
         if message["type"] == "http.response.body" and message["body"]:
-            sent.append(message["body"].decode())
-            started.set()
+            self.sent.put_nowait(message["body"].decode())
 
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/api/v1/system/stream",
-        "query_string": b"",
-        "headers": [],
-        "http_version": "1.1",
-        "scheme": "http",
-        "server": ("api", 80),
-        "client": ("api", 1),
-        "root_path": "",
-    }
-    stream = asyncio.create_task(world.app(scope, receive, send))
-    await asyncio.wait_for(started.wait(), 5)
-    started.clear()
+    async def next(self) -> tuple[str, dict]:
+        """The next event: its name and data."""
+        text = await asyncio.wait_for(self.sent.get(), 5)
+        head, _, data = text.partition("\ndata: ")
+        return head.removeprefix("event: "), json.loads(data)
+
+
+@pytest.fixture
+async def stream(world):
+    stream = Stream(world)
+    yield stream
+    world.parts.drain.begin()
+    await asyncio.wait_for(stream.task, 5)
+
+
+async def test_stream_begins_with_the_mode_and_tells_each_change(world, stream):
+    name, body = await stream.next()
+    assert (name, body["level"]) == ("mode", "normal")
     world.shown.show("redis", Level.MODERATE)
     tick(world)
-    await asyncio.wait_for(started.wait(), 5)
-    world.parts.drain.begin()
-    await asyncio.wait_for(stream, 5)
-    bodies = [json.loads(text.split("data: ")[1]) for text in sent]
-    assert [body["level"] for body in bodies] == ["normal", "moderate"]
-    assert all(text.startswith("event: mode\n") for text in sent)
+    name, body = await stream.next()
+    assert (name, body["level"]) == ("mode", "moderate")
+
+
+async def test_stream_tells_of_an_operator_who_changes_no_level(world, stream):
+    await stream.next()
+    async with world.client() as client:
+        await client.post(LEVEL, json={**FLOOR, "level": "normal"})
+        _, body = await stream.next()
+        assert (body["level"], body["override"]["reason"]) == ("normal", FLOOR["reason"])
+        await client.delete(LEVEL)
+    assert (await stream.next())[1]["override"] is None
+
+
+async def test_client_that_cannot_keep_up_is_told_and_closed(world):
+    stream = Stream(world)
+    await stream.next()
+    stream.may_send.clear()
+    async with world.client() as client:
+        for _ in range(10):
+            await client.post(LEVEL, json=FLOOR)
+            await client.delete(LEVEL)
+    stream.may_send.set()
+    await asyncio.wait_for(stream.task, 5)
+    names = [(await stream.next())[0] for _ in range(stream.sent.qsize())]
+    assert names[-1] == "lagged"
+    assert len(names) <= 2
+
+
+async def test_stream_tells_one_change_once(world, stream):
+    await stream.next()
+    async with world.client() as client:
+        await client.post(LEVEL, json=FLOOR)
+        assert (await stream.next())[1]["level"] == "moderate"
+        await client.delete(LEVEL)
+    assert (await stream.next())[1]["level"] == "normal"

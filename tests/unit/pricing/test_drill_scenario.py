@@ -39,6 +39,7 @@ def test_good_outcome_keeps_every_promise(name):
         ({"modes": ["normal", "degraded"]}, "the mode says emergency or worse within 15 s"),
         ({"normal_after_s": None}, "normal again by itself within 149 s"),
         ({"normal_after_s": 149.1}, "normal again by itself within 149 s"),
+        ({"late_s": 2.1}, "each level is left within 12 s of its last reason"),
     ],
 )
 def test_each_promise_can_be_broken(change, text):
@@ -49,6 +50,11 @@ def test_flapping_mode_breaks_the_promise_of_the_flap_drill_only():
     text = "the mode does not flap: at most 4 changes"
     assert broken("flap", changes=5) == [text]
     assert broken("redis", changes=5) == []
+
+
+def test_flapping_is_drilled_with_a_dwell_that_rides_it_out():
+    for scenario in SCENARIOS.values():
+        assert scenario.times == 1 or scenario.dwell_s > scenario.up_s
 
 
 def test_failure_is_named():

@@ -100,11 +100,53 @@ def test_writers_side_by_side_lose_no_key(tmp_path):
             }
         ),
         '{"version": 1, "keys": [{"key_id": "a", "role": "king"}]}',
+        '{"version": 1, "keys": ["a"]}',
+        '{"version": 1, "keys": {"a": 1}}',
+        '{"version": 1, "keys": 5}',
+        '{"keys": []}',
+        "[" * 100_000,
+        "null",
     ],
+    ids=lambda content: content[:40],
 )
 def test_file_that_is_none_of_ours_is_refused(tmp_path, content):
     (tmp_path / "keys.json").write_text(content)
     with pytest.raises(KeysError):
+        KeyFile(tmp_path / "keys.json").load()
+
+
+@pytest.mark.parametrize("name", ["key_id", "name", "role", "sha256", "created_at_s"])
+@pytest.mark.parametrize("value", [None, 1.5, ["x"], {}])
+def test_key_with_a_field_of_another_kind_is_refused(tmp_path, name, value):
+    file = KeyFile(tmp_path / "keys.json")
+    file.create(name="anna", role=Role.CLIENT, now_s=5)
+    content = json.loads(file.path.read_text())
+    content["keys"][0][name] = value
+    file.path.write_text(json.dumps(content))
+    with pytest.raises(KeysError, match="no file of keys"):
+        file.load()
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_file_is_refused_and_never_breaks(tmp_path_factory, content):
+    file = KeyFile(tmp_path_factory.mktemp("keys") / "keys.json")
+    file.path.write_bytes(content)
+    with pytest.raises(KeysError):
+        file.load()
+
+
+def test_hash_that_is_none_is_refused(tmp_path):
+    file = KeyFile(tmp_path / "keys.json")
+    key, _ = file.create(name="anna", role=Role.CLIENT, now_s=5)
+    file.path.write_text(file.path.read_text().replace(key.sha256, "é" * 64))
+    with pytest.raises(KeysError, match="no file of keys"):
+        file.load()
+
+
+def test_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pricing.keys._LARGEST_FILE", 100)
+    (tmp_path / "keys.json").write_text(" " * 101)
+    with pytest.raises(KeysError, match="larger"):
         KeyFile(tmp_path / "keys.json").load()
 
 
@@ -115,9 +157,9 @@ async def test_watch_sees_new_keys_and_keeps_the_old_ones_over_a_broken_file(tmp
     async with watch.watching(every_s=0.01):
         key, _ = file.create(name="anna", role=Role.CLIENT, now_s=5)
         await until(lambda: key.key_id in watch.ring.keys, "the new key")
-        file.path.write_text("{")
-        with pytest.raises(KeysError):
-            KeyWatch(file)
-        assert key.key_id in watch.ring.keys
+        for garbage in ("{", "[" * 100_000, '{"version": 1, "keys": ["a"]}'):
+            file.path.write_text(garbage)
+            await until(lambda: watch.is_current, "a look at the broken file")
+            assert key.key_id in watch.ring.keys
         file.path.unlink()
         await until(lambda: not watch.ring.keys, "no keys without a file")

@@ -11,6 +11,7 @@ from fallback.mode import Level
 from pricing.api.operations import Operation, add
 from pricing.api.operator_schemas import Report
 from pricing.app import create_app
+from pricing.errors import DependencyUnavailable
 from pricing.mode.admission import Admission, Criticality
 from pricing.mode.policy import KNOBS, ModePolicy
 from tests.support.api import World
@@ -115,6 +116,18 @@ async def test_writes_are_refused_with_a_clear_text_while_the_database_is_gone()
     assert (refused.status_code, taken.status_code) == (503, 200)
     assert "read-only mode. Your data is safe" in refused.json()["detail"]
     assert refused.headers["retry-after"]
+
+
+async def test_write_that_finds_the_database_gone_is_refused_with_the_same_text():
+    async def breaks(_request) -> Response:
+        raise DependencyUnavailable("database", "gone")
+
+    world = World()
+    with_endpoint(world, Level.NORMAL, breaks, writes_database=True)
+    async with world.client() as client:
+        refused = await client.get("/extra")
+    assert refused.status_code == 503
+    assert refused.json()["type"].endswith(":read-only")
 
 
 async def test_request_knows_what_is_degraded():

@@ -120,13 +120,14 @@ async def test_fleet_holds_the_last_word_of_every_instance(world, published):
     tick(world)
     await until(published, "a change")
     feed, now = Feed(), world.clock()
-    fleet = Fleet(feed, now_ms=lambda: now)
+    heard = []
+    fleet = Fleet(feed, now_ms=lambda: now, on_read=heard.append)
     broken = ConsumedRecord("system-modes", 0, 0, 0, b"x", b"{", ())
     feed.records = [broken, *records(world)]
     task = asyncio.create_task(fleet.run())
     await until(fleet.instances, "an instance")
     assert [(one["instance"], one["level"]) for one in fleet.instances()] == [("api-1", "moderate")]
-    assert fleet.heard_at_ms == now
+    assert (fleet.heard_at_ms, heard) == (now, [None])
     now += 179_000
     assert fleet.instances()[0]["age_s"] == 179.0
     now += 1_000
@@ -138,9 +139,11 @@ async def test_fleet_holds_the_last_word_of_every_instance(world, published):
 async def test_fleet_outlives_a_dead_broker():
     feed = Feed()
     feed.failure = BrokerUnavailable("gone")
-    fleet = Fleet(feed, now_ms=now_ms)
+    heard = []
+    fleet = Fleet(feed, now_ms=now_ms, on_read=heard.append)
     task = asyncio.create_task(fleet.run())
     await until(lambda: feed.reads, "a try")
+    assert heard == [feed.failure]
     assert (fleet.instances(), fleet.heard_at_ms, task.done()) == ([], None, False)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -38,6 +38,7 @@ def test_store_that_is_back_gets_its_load_in_steps(ramps, clocks):
         clocks.advance(3.1)
         ramps.advance()
     assert shares == [5, 10, 20, 40, 70]
+    assert ramps.shares() == {"redis": 100, "database": 100}
     assert ramps.share("redis") == 100
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from fallback.breaker import State
+from fallback.breaker import State, Transition
+from fallback.breaker.window import Counts
 from fallback.mode import Level
 from fallback.pump import PumpState
 from fallback.ramp import RampConfig
@@ -99,6 +100,15 @@ def test_start_is_over_after_a_minute_without_states(watched):
     assert watched.read("zone_age_s").value == pytest.approx(102.14)
 
 
+def test_start_goes_on_while_only_some_states_are_fresh(watched):
+    """The others come from a snapshot, and are read anew a moment later."""
+    watched.world.local.keep([zone_state("z1"), zone_state("z2", TICK_MS - 500_000)])
+    assert watched.read("zone_age_s").value == 0.0
+    watched.fresh()
+    watched.world.now_ms += 20_000
+    assert watched.read("zone_age_s").value == pytest.approx(22.14)
+
+
 def test_age_is_that_of_all_but_the_oldest_zones(watched):
     watched.fresh()
     assert watched.read("zone_age_s").value == pytest.approx(2.14)
@@ -179,3 +189,29 @@ def test_end_of_an_outage_clears_what_it_explains(watched):
     assert watched.read("stale_percent").value == 100.0
     redis.reset()
     assert watched.read("stale_percent").value == 0.0
+
+
+def test_what_a_ramp_keeps_from_a_store_is_no_stale_answer(watched):
+    watched.fresh()
+    opened = Transition(State.CLOSED, State.OPEN, 0.0, Counts(0, 0, 0))
+    watched.ramps.on_state_change("redis", opened._replace(old=State.HALF_OPEN, new=State.CLOSED))
+    assert watched.read("stale_percent").value == 0.0
+    watched.answer(Source.STALE_CACHE, 100)
+    assert watched.read("stale_percent").value == 0.0
+    watched.ramps.on_state_change("redis", opened)
+    watched.read("stale_percent")
+    watched.answer(Source.STALE_CACHE, 100)
+    assert watched.read("stale_percent").value == 100.0
+
+
+def test_end_of_an_outage_ends_the_burn_and_new_failures_burn(watched):
+    watched.fresh()
+    redis = watched.world.breakers["redis"]
+    redis.force(State.FORCED_OPEN, for_s=None)
+    watched.answer(Source.DEFAULT, 500)
+    watched.answer(Source.REDIS, 500)
+    assert watched.read("budget_burn").value == pytest.approx(500.0)
+    redis.reset()
+    assert watched.read("budget_burn").value == 0.0
+    watched.answer(Source.DEFAULT, 200)
+    assert watched.read("budget_burn").value > 14.4

@@ -85,6 +85,17 @@ def test_own_full_pool_says_nothing_about_the_server(health):
     assert health.services()["redis"].status == "unknown"
 
 
+def test_what_is_noticed_on_the_side_counts_only_where_nothing_else_was_heard(health, clock):
+    health.noticed("kafka", None, when_idle_ms=5_000)
+    assert health.services()["kafka"].status == "healthy"
+    clock.now_ms += 4_999
+    health.noticed("kafka", DOWN, when_idle_ms=5_000)
+    assert health.services()["kafka"].status == "healthy"
+    clock.now_ms += 1
+    health.noticed("kafka", DOWN, when_idle_ms=5_000)
+    assert health.services()["kafka"].status == "degraded"
+
+
 async def test_publisher_is_watched_as_kafka(health):
     publisher = MemoryPublisher()
     watched = WatchedPublisher(publisher, observers=(health,))
@@ -188,3 +199,35 @@ async def test_breaker_that_is_open_closes_without_traffic(health, clock):
         await until(lambda: clock.advance(1) and breakers["redis"].state is State.OPEN)
         failing[0] = False
         await until(lambda: breakers["redis"].state is State.CLOSED)
+
+
+async def test_store_that_was_gone_and_is_back_is_not_waited_for(health, clock):
+    config = replace(PROFILES["redis"], wait_duration_in_open_s=10.0)
+    breakers = new_breakers({"redis": config})
+    calls, failing = [], [True]
+
+    async def probe():
+        calls.append(breakers["redis"].state)
+        if failing[0]:
+            raise DependencyUnavailable("redis", "refused")
+
+    async with probing(health, {"redis": probe}, breakers=breakers, every_s=0.001):
+        await until(lambda: clock.advance(1) and calls.count(State.OPEN) > 3)
+        assert breakers["redis"].state is State.OPEN
+        failing[0] = False
+        await until(lambda: breakers["redis"].state is State.CLOSED)
+
+
+async def test_store_that_answers_probes_and_fails_calls_is_waited_for(health):
+    config = replace(PROFILES["redis"], wait_duration_in_open_s=10.0)
+    breakers = new_breakers({"redis": config})
+    calls = []
+
+    async def probe():
+        calls.append(1)
+
+    for _ in range(config.minimum_number_of_calls):
+        breakers["redis"].settle(breakers["redis"].acquire(), DOWN)
+    async with probing(health, {"redis": probe}, breakers=breakers, every_s=0.001):
+        await until(lambda: len(calls) > 20)
+    assert breakers["redis"].state is State.OPEN

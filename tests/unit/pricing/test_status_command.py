@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from rich.console import Console
 
-from fallback.mode import Level
+from fallback.mode import Level, Reading
 from pricing.status_command import Target, render, show_status
 from tests.support.api import World
 
@@ -19,13 +19,14 @@ class Service:
 
     def __init__(self) -> None:
         self.text = "{}"
+        self.code = 200
         self.keys: list[str | None] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 service.keys.append(self.headers.get("X-API-Key"))
-                self.send_response(200)
+                self.send_response(service.code)
                 self.end_headers()
                 self.wfile.write(service.text.encode())
 
@@ -100,3 +101,26 @@ def test_table_shows_mode_cause_override_and_fleet():
     text = console.export_text()
     for piece in ("degraded (moderate)", "redis is moderate", "[red]maintenance[/red]", "api-2"):
         assert piece in text
+
+
+def test_recovery_tells_what_holds_it_up():
+    world = World()
+    world.shown.show("redis", Level.MINOR)
+    world.shown.clocks.advance(1)
+    world.system.orchestrator.step()
+    world.shown.readings = {"read_p99_ms": Reading(value=100.0)}
+    for _ in range(5):
+        world.shown.clocks.advance(1)
+        world.system.orchestrator.step()
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(render(world.system.body()))
+    assert "gets better by itself, held by read_p99_ms (100.0)" in console.export_text()
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_service_that_wants_a_key_says_how_to_give_one(service, capsys, code):
+    service.code = code
+    assert show_status(Target(url=service.url), as_json=False, watch=False) == 1
+    told = capsys.readouterr().err
+    assert f"answers {code}" in told
+    assert "EQUILIBRIUM_API_KEY" in told
