@@ -212,7 +212,18 @@ class Rendered:
     same but for a few digits. Says what `body` and `caching_headers` say: a test compares.
     """
 
-    __slots__ = ("_constant", "_head", "_key", "_status", "_tail", "_tick_ms", "etag", "steady_ms")
+    __slots__ = (
+        "_constant",
+        "_head",
+        "_key",
+        "_lines",
+        "_lines_for",
+        "_status",
+        "_tail",
+        "_tick_ms",
+        "etag",
+        "steady_ms",
+    )
 
     def __init__(
         self, answer: Answer, mode: str, tick_ms: int, *, key: Hashable | None = None
@@ -230,11 +241,12 @@ class Rendered:
         self._key = mode if key is None else key
         self.etag = _etag(answer, mode)
         self.steady_ms = min(STEADY_MS, 3 * tick_ms)
-        self._constant = [
-            (b"content-type", b"application/json"),
-            (b"etag", self.etag.encode()),
-            (b"cache-control", _cache_control(tick_ms).encode()),
-        ]
+        self._constant = (
+            f"content-type: application/json\r\netag: {self.etag}\r\n"
+            f"cache-control: {_cache_control(tick_ms)}\r\n"
+        ).encode()
+        self._lines_for: tuple[int, int, Via] | None = None
+        self._lines = b""
         self._tick_ms = tick_ms
         # With the time to live left open, where there is one.
         read = f"redis; {_passed(answer.fallback_reason)}"
@@ -253,16 +265,16 @@ class Rendered:
         """The JSON body at an age of at most `steady_ms`."""
         return b"%b%d%b" % (self._head, age_ms, self._tail)
 
-    def headers(self, age_ms: int, via: Via) -> list[tuple[bytes, bytes]]:
-        """Content type and caching headers, as a server sends them."""
-        status = self._status[via]
-        if b"%d" in status:
-            status %= (self._tick_ms - age_ms) // 1000
-        return [
-            *self._constant,
-            (b"age", b"%d" % (age_ms // 1000)),
-            (b"cache-status", status),
-        ]
+    def lines(self, age_ms: int, via: Via) -> bytes:
+        """Content type and caching headers, as they go over the wire; the same for a second."""
+        age_s, ttl_s = age_ms // 1000, (self._tick_ms - age_ms) // 1000
+        if self._lines_for != (age_s, ttl_s, via):
+            status = self._status[via]
+            if b"%d" in status:
+                status %= ttl_s
+            self._lines = b"%bage: %d\r\ncache-status: %b\r\n" % (self._constant, age_s, status)
+            self._lines_for = (age_s, ttl_s, via)
+        return self._lines
 
 
 _COLLAPSED = ", memo; fwd=miss; collapsed"

@@ -63,7 +63,7 @@ class PriceTexts:
                 told.append(known)
         if open_zones:
             told += await self._read_many(open_zones, policy, texts)
-        metrics.remembered_many([(known.live, known.age_ms) for known in told])
+        metrics.reads.remembered_many([(known.live, known.age_ms) for known in told])
         return texts
 
     async def _read_many(
@@ -82,7 +82,7 @@ class PriceTexts:
                 texts[zone.zone_id] = known.rendered.body(known.age_ms)
                 told.append(known)
         answers = self._ladder.answers(others, climb, policy.read)
-        self._parts.metrics.answered(answers)
+        self._parts.metrics.reads.answered(answers)
         texts.update((answer.zone.zone_id, text(answer, policy.mode)) for answer in answers)
         return told
 

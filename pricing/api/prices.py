@@ -113,7 +113,7 @@ class _Prices:
         policy: ModePolicy = request.state.policy
         answer = await self._parts.ladder.price(zone, policy.read)
         mode = policy.mode
-        self._parts.metrics.answered((answer,))
+        self._parts.metrics.reads.answered((answer,))
         headers = caching_headers(answer, mode, self._parts.ladder.tick_ms)
         if is_known(request.headers.get("if-none-match", ""), headers.get("ETag")):
             return Response(status_code=304, headers=headers)
