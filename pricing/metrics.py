@@ -6,6 +6,7 @@ Labels come from closed sets. None names a zone, a rider or anything else that g
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -80,25 +81,31 @@ class Metrics:
             ["topic", "status"],
             registry=registry,
         )
-        self._breaker_requests = Counter(
-            "circuit_breaker_requests_total",
-            "Calls that a circuit breaker was asked for: success, failure, neutral (cancelled, or "
-            "refused here), rejected.",
-            ["service", "outcome"],
-            registry=registry,
+        self._breaker_requests = cache(
+            Counter(
+                "circuit_breaker_requests_total",
+                "Calls that a circuit breaker was asked for: success, failure, neutral "
+                "(cancelled, or refused here), rejected.",
+                ["service", "outcome"],
+                registry=registry,
+            ).labels
         )
-        self._breaker_failures = Counter(
-            "circuit_breaker_failures_total",
-            "Calls that a circuit breaker counted as failed.",
-            ["service"],
-            registry=registry,
+        self._breaker_failures = cache(
+            Counter(
+                "circuit_breaker_failures_total",
+                "Calls that a circuit breaker counted as failed.",
+                ["service"],
+                registry=registry,
+            ).labels
         )
-        self._breaker_times = Histogram(
-            "circuit_breaker_response_time",
-            "Seconds that the admitted calls took; read together, many reads are one call.",
-            ["service"],
-            buckets=LATENCY_S,
-            registry=registry,
+        self._breaker_times = cache(
+            Histogram(
+                "circuit_breaker_response_time",
+                "Seconds that the admitted calls took; read together, many reads are one call.",
+                ["service"],
+                buckets=LATENCY_S,
+                registry=registry,
+            ).labels
         )
         self._breaker_states = Gauge(
             "circuit_breaker_state",
@@ -175,11 +182,13 @@ class Metrics:
             buckets=LATENCY_S,
             registry=registry,
         )
-        self._calls = Counter(
-            "dependency_calls_total",
-            "Calls to a dependency: ok, timeout, unavailable, saturated, refused or failed.",
-            ["dependency", "outcome"],
-            registry=registry,
+        self._calls = cache(
+            Counter(
+                "dependency_calls_total",
+                "Calls to a dependency: ok, timeout, unavailable, saturated, refused or failed.",
+                ["dependency", "outcome"],
+                registry=registry,
+            ).labels
         )
 
     def published(self, topic: str, status: str, events: int = 1) -> None:
@@ -187,23 +196,23 @@ class Metrics:
 
     def succeeded(self, dependency: str) -> None:
         """Count a good call, as an observer of calls."""
-        self._calls.labels(dependency, "ok").inc()
+        self._calls(dependency, "ok").inc()
 
     def failed(self, dependency: str, error: DependencyError) -> None:
         """Count a call that went wrong, as an observer of calls."""
         outcome = next((word for kind, word in _OUTCOMES if isinstance(error, kind)), "failed")
-        self._calls.labels(dependency, outcome).inc()
+        self._calls(dependency, outcome).inc()
 
     def on_call(self, name: str, verdict: Verdict, duration_s: float) -> None:
         """Count an admitted call, as an observer of breakers."""
-        self._breaker_requests.labels(name, verdict.value).inc()
+        self._breaker_requests(name, verdict.value).inc()
         if verdict is Verdict.FAILURE:
-            self._breaker_failures.labels(name).inc()
-        self._breaker_times.labels(name).observe(duration_s)
+            self._breaker_failures(name).inc()
+        self._breaker_times(name).observe(duration_s)
 
     def on_rejected(self, name: str) -> None:
         """Count a rejection, as an observer of breakers."""
-        self._breaker_requests.labels(name, "rejected").inc()
+        self._breaker_requests(name, "rejected").inc()
 
     def on_state_change(self, name: str, transition: Transition) -> None:
         """Note a change of state, as an observer of breakers."""

@@ -59,18 +59,19 @@ class PriceRoute:
 
         False: nothing was done; `answer` tells the price, and the edge all that goes with it.
         """
-        given = dict(scope["headers"])
+        policy = self._parts.policy()
+        known = self._texts.remembered(zone, policy)
         cycle = ordinary_cycle(send)
+        if known is None or cycle is None:
+            return False
+        given = dict(scope["headers"])
         is_ordinary = (
-            cycle is not None
-            and self._is_quiet
+            self._is_quiet
             and given.keys().isdisjoint(_CONDITIONS)
             and not self._parts.drain.is_draining
             and may(self._parts.gate, scope["headers"], Role.CLIENT)
         )
-        policy = self._parts.policy()
-        known = self._texts.remembered(zone, policy) if is_ordinary else None
-        if known is None or cycle is None:
+        if not is_ordinary:
             return False
         rendered, live, age_ms, via = known
         content = rendered.body(age_ms)
