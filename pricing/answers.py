@@ -215,22 +215,29 @@ class Rendered:
     __slots__ = (
         "_constant",
         "_head",
-        "_key",
         "_lines",
         "_lines_for",
         "_status",
         "_tail",
         "_tick_ms",
         "etag",
+        "key",
         "steady_ms",
     )
 
     def __init__(
-        self, answer: Answer, mode: str, tick_ms: int, *, key: Hashable | None = None
+        self,
+        answer: Answer,
+        mode: str,
+        tick_ms: int,
+        *,
+        key: Hashable = None,
+        is_steady: bool = True,
     ) -> None:
         """`answer` at the age of 0 ms, in the mode in which it is told.
 
-        `key` stands for all that shaped the answer beside its state; the mode by default.
+        `key` stands for all that shaped the answer beside its state. Not steady: the price itself
+        changes with the age.
         """
         content = body(answer, mode)
         content["age_ms"] = _AGE_MARK
@@ -238,9 +245,9 @@ class Rendered:
         field = b'"age_ms":'
         head, _, self._tail = orjson.dumps(content).partition(b"%b%d" % (field, _AGE_MARK))
         self._head = head + field
-        self._key = mode if key is None else key
+        self.key = key
         self.etag = _etag(answer, mode)
-        self.steady_ms = min(STEADY_MS, 3 * tick_ms)
+        self.steady_ms = min(STEADY_MS, 3 * tick_ms) if is_steady else -1
         self._constant = (
             f"content-type: application/json\r\netag: {self.etag}\r\n"
             f"cache-control: {_cache_control(tick_ms)}\r\n"
@@ -257,9 +264,6 @@ class Rendered:
             Via.READ: read.encode(),
             Via.FLIGHT: f"{read}{_COLLAPSED}".encode(),
         }
-
-    def is_for(self, key: Hashable) -> bool:
-        return self._key == key
 
     def body(self, age_ms: int) -> bytes:
         """The JSON body at an age of at most `steady_ms`."""

@@ -24,6 +24,7 @@ from pricing.api.system_headers import SystemHeaders
 from pricing.api.whole_answer import headers_of, ordinary_cycle, write_whole
 from pricing.auth import may
 from pricing.keys import Role
+from pricing.mode.pulse import PRICE_ROUTES
 from pricing.model import Zone
 
 _log = structlog.get_logger(__name__)
@@ -228,7 +229,7 @@ class _Exchange:
         config = self._parts.config
         if not config.access_log:
             return
-        if route == PRICE_PATH and not config.log_price_reads and status < _FAILED:
+        if route in PRICE_ROUTES and not config.log_price_reads and status < _FAILED:
             return
         with structlog.contextvars.bound_contextvars(request_id=self.request_id):
             log = _log.debug if route in _QUIET_ROUTES else _log.info
