@@ -19,7 +19,7 @@ from prometheus_client import (
 )
 
 import pricing
-from fallback.breaker import State, Transition, Verdict
+from fallback.breaker import CircuitBreaker, State, Transition, Verdict
 from fallback.bulkhead import Bulkhead
 from pricing.errors import (
     DependencyError,
@@ -232,6 +232,14 @@ class Metrics:
         self._health_checks.labels(service, "healthy" if is_good else "unhealthy").inc()
         self._health_status.labels(service).set(is_good)
         self._health_times.labels(service).observe(duration_s)
+
+    def watch_breaker(self, breaker: CircuitBreaker) -> None:
+        """Show a breaker before its first call and its first change of state."""
+        name = breaker.name
+        self._breaker_states.labels(name).set(_BREAKER_STATES.index(breaker.state))
+        self._breaker_failures(name)
+        for outcome in (*(verdict.value for verdict in Verdict), "rejected"):
+            self._breaker_requests(name, outcome)
 
     def watch_bulkhead(self, bulkhead: Bulkhead) -> None:
         """Show a bulkhead from now on; its name must be one of a fixed set."""
