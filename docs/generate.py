@@ -22,6 +22,7 @@ from pricing.api.openapi import document
 from pricing.metrics import Metrics
 from pricing.mode.metrics import ModeMetrics
 from pricing.processor.metrics import ProcessorMetrics
+from pricing.read_metrics import ReadMetrics
 from pricing.settings import PREFIX, Settings
 from streaming import asyncapi
 
@@ -76,13 +77,15 @@ def topics() -> str:
 
 def _metrics_of(registry: CollectorRegistry) -> str:
     # prometheus-client tells a metric's labels in no public place before one is used.
-    own = [one for one in registry._collector_to_names if isinstance(one, MetricWrapperBase)]  # noqa: SLF001
     rows = []
-    for collector in own:
-        (metric,) = collector.describe()
-        suffix = "_total" if metric.type == "counter" else ""
-        labels = ", ".join(f"`{label}`" for label in collector._labelnames)  # noqa: SLF001
-        rows.append((f"`{metric.name}{suffix}`", metric.type, labels, metric.documentation))
+    for collector in registry._collector_to_names:  # noqa: SLF001
+        if not isinstance(collector, MetricWrapperBase | ReadMetrics):
+            continue
+        for metric in collector.describe():
+            suffix = "_total" if metric.type == "counter" else ""
+            teller = collector if isinstance(collector, MetricWrapperBase) else metric
+            labels = ", ".join(f"`{label}`" for label in teller._labelnames)  # noqa: SLF001
+            rows.append((f"`{metric.name}{suffix}`", metric.type, labels, metric.documentation))
     return _table(("metric", "kind", "labels", "meaning"), sorted(rows))
 
 

@@ -212,14 +212,32 @@ class Rendered:
     same but for a few digits. Says what `body` and `caching_headers` say: a test compares.
     """
 
-    __slots__ = ("_constant", "_head", "_key", "_status", "_tail", "_tick_ms", "etag", "steady_ms")
+    __slots__ = (
+        "_constant",
+        "_head",
+        "_lines",
+        "_lines_for",
+        "_status",
+        "_tail",
+        "_tick_ms",
+        "etag",
+        "key",
+        "steady_ms",
+    )
 
     def __init__(
-        self, answer: Answer, mode: str, tick_ms: int, *, key: Hashable | None = None
+        self,
+        answer: Answer,
+        mode: str,
+        tick_ms: int,
+        *,
+        key: Hashable = None,
+        is_steady: bool = True,
     ) -> None:
         """`answer` at the age of 0 ms, in the mode in which it is told.
 
-        `key` stands for all that shaped the answer beside its state; the mode by default.
+        `key` stands for all that shaped the answer beside its state. Not steady: the price itself
+        changes with the age.
         """
         content = body(answer, mode)
         content["age_ms"] = _AGE_MARK
@@ -227,14 +245,15 @@ class Rendered:
         field = b'"age_ms":'
         head, _, self._tail = orjson.dumps(content).partition(b"%b%d" % (field, _AGE_MARK))
         self._head = head + field
-        self._key = mode if key is None else key
+        self.key = key
         self.etag = _etag(answer, mode)
-        self.steady_ms = min(STEADY_MS, 3 * tick_ms)
-        self._constant = [
-            (b"content-type", b"application/json"),
-            (b"etag", self.etag.encode()),
-            (b"cache-control", _cache_control(tick_ms).encode()),
-        ]
+        self.steady_ms = min(STEADY_MS, 3 * tick_ms) if is_steady else -1
+        self._constant = (
+            f"content-type: application/json\r\netag: {self.etag}\r\n"
+            f"cache-control: {_cache_control(tick_ms)}\r\n"
+        ).encode()
+        self._lines_for: tuple[int, int, Via] | None = None
+        self._lines = b""
         self._tick_ms = tick_ms
         # With the time to live left open, where there is one.
         read = f"redis; {_passed(answer.fallback_reason)}"
@@ -246,23 +265,20 @@ class Rendered:
             Via.FLIGHT: f"{read}{_COLLAPSED}".encode(),
         }
 
-    def is_for(self, key: Hashable) -> bool:
-        return self._key == key
-
     def body(self, age_ms: int) -> bytes:
         """The JSON body at an age of at most `steady_ms`."""
         return b"%b%d%b" % (self._head, age_ms, self._tail)
 
-    def headers(self, age_ms: int, via: Via) -> list[tuple[bytes, bytes]]:
-        """Content type and caching headers, as a server sends them."""
-        status = self._status[via]
-        if b"%d" in status:
-            status %= (self._tick_ms - age_ms) // 1000
-        return [
-            *self._constant,
-            (b"age", b"%d" % (age_ms // 1000)),
-            (b"cache-status", status),
-        ]
+    def lines(self, age_ms: int, via: Via) -> bytes:
+        """Content type and caching headers, as they go over the wire; the same for a second."""
+        age_s, ttl_s = age_ms // 1000, (self._tick_ms - age_ms) // 1000
+        if self._lines_for != (age_s, ttl_s, via):
+            status = self._status[via]
+            if b"%d" in status:
+                status %= ttl_s
+            self._lines = b"%bage: %d\r\ncache-status: %b\r\n" % (self._constant, age_s, status)
+            self._lines_for = (age_s, ttl_s, via)
+        return self._lines
 
 
 _COLLAPSED = ", memo; fwd=miss; collapsed"

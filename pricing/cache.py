@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from redis.asyncio import Redis
 
 from pricing.errors import DependencyUnavailable
 from pricing.model import ZoneState
-from pricing.redis_client import RedisConfig, bounded, open_pool
+from pricing.redis_client import RedisConfig, ask, bounded, open_pool, word
 from pricing.zone_hash import FIELDS, decode, encode
 
 __all__ = ["RedisConfig", "RedisStates"]
@@ -64,9 +65,13 @@ for at, key in ipairs(KEYS) do hashes[at] = redis.pcall('HGETALL', key) end
 return hashes
 """
 _READ_SHA = hashlib.sha1(_READ_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_READ_BY_SHA = (word("EVALSHA_RO"), word(_READ_SHA))
+_READ_BY_TEXT = (word("EVAL_RO"), word(_READ_SCRIPT))
 
 _KEPT_REPLIES = 20_000
 """Zones whose last reply is remembered; a catalogue that is larger costs decoding, not memory."""
+
+_packed_key = functools.lru_cache(_KEPT_REPLIES)(word)
 
 _Row = tuple[str, tuple[str, ...]]
 """A key and the values of `FIELDS`."""
@@ -157,7 +162,7 @@ class RedisStates:
         """The hashes, each in the place of its key."""
         if self._has_read_scripts:
             try:
-                return await _fetch_by_script(client, keys)
+                return await self._fetch_by_script(keys)
             except driver.ResponseError as refusal:
                 if not _lacks_read_scripts(refusal):
                     raise
@@ -167,6 +172,14 @@ class RedisStates:
         for key in keys:
             pipeline.hgetall(key)
         return cast(list[object], await pipeline.execute(raise_on_error=False))
+
+    async def _fetch_by_script(self, keys: Sequence[str]) -> list[object]:
+        rest = [word(str(len(keys))), *map(_packed_key, keys)]
+        try:
+            return cast(list[object], await ask(self._readers, [*_READ_BY_SHA, *rest]))
+        except driver.NoScriptError:
+            # A restarted or flushed server forgot the script; EVAL_RO also teaches it again.
+            return cast(list[object], await ask(self._readers, [*_READ_BY_TEXT, *rest]))
 
     async def _store(self, rows: Sequence[_Row]) -> int:
         client = self._opened(self._writer)
@@ -215,14 +228,6 @@ class RedisStates:
 
 def _key(zone_id: str) -> str:
     return f"pricing:{zone_id}"
-
-
-async def _fetch_by_script(client: Redis, keys: Sequence[str]) -> list[object]:
-    try:
-        return cast(list[object], await client.evalsha_ro(_READ_SHA, len(keys), *keys))
-    except driver.NoScriptError:
-        # A restarted or flushed server forgot the script; EVAL_RO also teaches it again.
-        return cast(list[object], await client.eval_ro(_READ_SCRIPT, len(keys), *keys))
 
 
 def _lacks_read_scripts(refusal: driver.ResponseError) -> bool:

@@ -107,15 +107,8 @@ class PassiveHealth:
         self._watched = tuple(self._breakers)
         for breaker in self._watched:
             breaker.watch(self)
-        self._version = 0
+        self.version = 0
         self._calls = {name: _Calls(deque(maxlen=window)) for name in dependencies}
-
-    @property
-    def version(self) -> int:
-        version = self._version
-        for breaker in self._watched:
-            version += breaker.generation
-        return version
 
     @property
     def breakers(self) -> Iterable[CircuitBreaker]:
@@ -129,15 +122,18 @@ class PassiveHealth:
 
     def on_rejected(self, name: str) -> None: ...
 
-    def on_state_change(self, name: str, transition: Transition) -> None: ...
+    def on_state_change(self, name: str, transition: Transition) -> None:
+        """Note that something else is told from now on, as an observer of breakers."""
+        del name, transition
+        self.version += 1
 
     def succeeded(self, dependency: str) -> None:
-        self._version += self._calls[dependency].add(True, self._now_ms())
+        self.version += self._calls[dependency].add(True, self._now_ms())
 
     def failed(self, dependency: str, error: DependencyError) -> None:
         """Count a failure, unless it says nothing about the server."""
         if not isinstance(error, DependencySaturated):
-            self._version += self._calls[dependency].add(False, self._now_ms())
+            self.version += self._calls[dependency].add(False, self._now_ms())
 
     def noticed(self, dependency: str, error: DependencyError | None, *, when_idle_ms: int) -> None:
         """Count what was seen on the side, where nothing was heard of it for so long."""

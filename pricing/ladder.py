@@ -9,7 +9,7 @@ written back to Redis, and a default fare is written nowhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fallback.bulkhead import Bulkhead
 from fallback.clock import Monotonic, monotonic_s
@@ -24,8 +24,7 @@ from pricing.read_policy import OLDEST_MS, ReadPolicy, level_of
 from pricing.rungs import Reading, Rung
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A zone's state, and how it came to be the answer."""
 
     state: ZoneState
@@ -34,8 +33,7 @@ class Found:
     via: Via
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
+class Miss(NamedTuple):
     """No store had a zone; Postgres was the last one asked."""
 
     reason: FallbackReason
@@ -112,7 +110,7 @@ class Ladder:
 
     async def find(self, zones: Sequence[Zone], policy: ReadPolicy) -> Climb:
         """Climb the rungs for these zones; what is open in the end gets the default fare."""
-        climb = Climb(zone.zone_id for zone in zones)
+        climb = Climb([zone.zone_id for zone in zones])
         if policy.memo_ms:
             self._recall(climb, self.memo_since_s(policy))
         if climb.open:
@@ -147,20 +145,29 @@ class Ladder:
             with self.bulkhead, request_deadline(policy.deadline_ms / 1000, self._now_s):
                 for rung in self._rungs:
                     if unasked := climb.unasked:
-                        await self._read(rung, climb, unasked)
+                        self._take(rung.source, climb, unasked, await rung.read(unasked))
         except BulkheadFullError:
             climb.refuse()
         else:
-            self._note_misses(climb)
+            if climb.open:
+                self._note_misses(climb)
 
-    async def _read(self, rung: Rung, climb: Climb, zone_ids: Sequence[str]) -> None:
-        reading = await rung.read(zone_ids)
-        states = reading.states
-        if states:
-            # Of what others asked for in the same fetch, they keep theirs.
-            live = Live(rung.source, climb.first_reason, reading.begun_s)
-            self._local.keep([states[one] for one in zone_ids if one in states], live)
-        climb.take(rung.source, reading, self._now_ms() - OLDEST_MS)
+    def _take(self, source: Source, climb: Climb, asked: Sequence[str], reading: Reading) -> None:
+        """Keep what a store gave, and settle what is not too old to be told.
+
+        Of what others asked for in the same fetch, they keep theirs.
+        """
+        oldest_ms = self._now_ms() - OLDEST_MS
+        reason, states = climb.first_reason, reading.states
+        live = Live(source, reason, reading.begun_s)
+        via = Via.FLIGHT if reading.is_joined else Via.READ
+        for zone_id in asked:
+            state = states.get(zone_id)
+            if state is not None:
+                self._local.keep((state,), live)
+                if state.window_end_ms >= oldest_ms:
+                    climb.settle(zone_id, Found(state, source, reason, via))
+        climb.note(source, reading)
 
     def _note_misses(self, climb: Climb) -> None:
         """Remember what the last store that could be asked did not have."""
@@ -205,6 +212,8 @@ class Climb:
     @property
     def unasked(self) -> list[str]:
         """Open zones that a store may still have."""
+        if not self._missing:
+            return list(self.open)
         return [zone_id for zone_id in self.open if zone_id not in self._missing]
 
     def settle(self, zone_id: str, found: Found) -> None:
@@ -221,12 +230,8 @@ class Climb:
         self.cache_failed = self.store_failed = True
         self.first_reason = FallbackReason.REDIS_UNAVAILABLE
 
-    def take(self, source: Source, reading: Reading, oldest_ms: int) -> None:
-        via = Via.FLIGHT if reading.is_joined else Via.READ
-        for zone_id in self.unasked:
-            state = reading.states.get(zone_id)
-            if state is not None and state.window_end_ms >= oldest_ms:
-                self.settle(zone_id, Found(state, source, self.first_reason, via))
+    def note(self, source: Source, reading: Reading) -> None:
+        """Remember how a store was found."""
         self.begun_s = self.begun_s or reading.begun_s
         if source is Source.REDIS:
             self.cache_failed |= reading.failure is not None

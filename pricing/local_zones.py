@@ -7,8 +7,8 @@ brings a newer version, a read, the refresh or the topic, replaces the state for
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from pricing.answers import FallbackReason, Rendered
 from pricing.model import Source, ZoneState
@@ -18,8 +18,7 @@ _STATE_BYTES = 600
 """A state without its own texts, and its place in the table."""
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """That states come from a store right now."""
 
     source: Source
@@ -140,7 +139,7 @@ class LocalZones:
         known = held.live
         if known is not None and live.begun_s <= known.begun_s:
             return
-        if known is None or (known.source, known.reason) != (live.source, live.reason):
+        if known is None or known[:2] != live[:2]:
             held.rendered = None
         self._is_asked(held)
         held.live = live

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -59,8 +59,7 @@ class CallObserver(Protocol):
     def failed(self, dependency: str, error: DependencyError) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a rung gave: the states it found, or why it could not look."""
 
     states: Mapping[str, ZoneState]
@@ -72,8 +71,7 @@ class Reading:
     """Another read had asked for some of the zones already."""
 
 
-@dataclass(frozen=True, slots=True)
-class HopLimits:
+class HopLimits(NamedTuple):
     """What a rung may do now."""
 
     timeout_ms: int
@@ -324,7 +322,7 @@ def store_rungs(
 
 
 def _joined(reading: Reading) -> Reading:
-    return Reading(reading.states, reading.failure, reading.begun_s, is_joined=True)
+    return reading._replace(is_joined=True)
 
 
 def _together(landed: Iterable[Landed[Reading]]) -> Reading:

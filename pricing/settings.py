@@ -199,7 +199,7 @@ class Settings(BaseSettings):
     )
     log_price_reads: bool = Field(
         False,
-        description="Whether each read of a zone's price gets a log line; failed ones always do.",
+        description="Whether each read of prices gets a log line; failed ones always do.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least level that is logged."

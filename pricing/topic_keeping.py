@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import stamina
@@ -19,7 +19,16 @@ _EVERY_S = 30.0
 """A topic that somebody deletes is made again after so long, at most."""
 
 
-async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> list[TopicClash]:
+OnRetry = Callable[[str, str, int, float], None]
+"""Hears of a retry: of what, doing what, the number of the attempt, the wait before it."""
+
+
+def _unheard(name: str, operation: str, attempt: int, wait_s: float) -> None: ...
+
+
+async def create_topics(
+    config: KafkaConfig, *, timeout_s: float | None, on_retry: OnRetry = _unheard
+) -> list[TopicClash]:
     """Create the topics that are missing; returns what is not as it must be with the others.
 
     Raises `BrokerError` when Kafka could not be asked within `timeout_s`; None: never gives up.
@@ -28,7 +37,11 @@ async def create_topics(config: KafkaConfig, *, timeout_s: float | None) -> list
         on=BrokerError, attempts=None, timeout=timeout_s, wait_initial=0.2, wait_max=5.0
     )
     clashes: list[TopicClash] = []
+    wait_s = 0.0
     async for attempt in attempts:
+        if attempt.num > 1:
+            on_retry("kafka", "create_topics", attempt.num, wait_s)
+        wait_s = attempt.next_wait
         with attempt:
             clashes = await ensure_topics(config, timeout_s=10.0)
     return clashes
@@ -41,9 +54,11 @@ def warn_of_clashes(clashes: Iterable[TopicClash]) -> None:
 
 
 @asynccontextmanager
-async def topics_in_background(config: KafkaConfig) -> AsyncIterator[None]:
+async def topics_in_background(
+    config: KafkaConfig, *, on_retry: OnRetry = _unheard
+) -> AsyncIterator[None]:
     """While open, see to it that the topics are there, as soon as Kafka is."""
-    task = asyncio.create_task(_keep_topics(config), name="topics")
+    task = asyncio.create_task(_keep_topics(config, on_retry), name="topics")
     try:
         yield
     finally:
@@ -51,11 +66,11 @@ async def topics_in_background(config: KafkaConfig) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _keep_topics(config: KafkaConfig) -> None:
+async def _keep_topics(config: KafkaConfig, on_retry: OnRetry) -> None:
     told: set[TopicClash] = set()
     while True:
         try:
-            clashes = set(await create_topics(config, timeout_s=None))
+            clashes = set(await create_topics(config, timeout_s=None, on_retry=on_retry))
             warn_of_clashes(clashes - told)
             told = clashes
         except Exception:  # noqa: BLE001 - a fault here costs missing topics, no process

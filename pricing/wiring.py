@@ -98,7 +98,10 @@ def open_breakers(
         "kafka": settings.breaker_kafka,
     }
     configs = {name: parse_breaker(text) for name, text in texts.items()}
-    return new_breakers(configs, observers=(metrics, BreakerLog(), *observers))
+    breakers = new_breakers(configs, observers=(metrics, BreakerLog(), *observers))
+    for breaker in breakers:
+        metrics.watch_breaker(breaker)
+    return breakers
 
 
 @asynccontextmanager
@@ -126,7 +129,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         write = await stack.enter_async_context(
             open_write_path(settings, kafka, metrics.spool, wall_s=time.time)
         )
-        await stack.enter_async_context(topics_in_background(kafka))
+        await stack.enter_async_context(topics_in_background(kafka, on_retry=metrics.on_retry))
         await stack.enter_async_context(
             probing(
                 health,

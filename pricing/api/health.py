@@ -158,6 +158,7 @@ def add_health(app: FastAPI, parts: ApiParts) -> None:
     )
     for endpoint, operation in (
         (probes.health, health),
+        (probes.health, replace(health, path="/api/health", is_documented=False)),
         (probes.live, live),
         (probes.ready, ready),
     ):

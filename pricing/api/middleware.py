@@ -7,7 +7,6 @@ line, a metric, no exception text) holds for every answer, also for those of the
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 
 import structlog
@@ -19,18 +18,17 @@ from fallback.bulkhead import Bulkhead
 from fallback.errors import BulkheadFullError
 from pricing.api.parts import ApiParts
 from pricing.api.price_route import PATH as PRICE_PATH
-from pricing.api.price_route import PriceRoute
+from pricing.api.price_route import PriceRoute, request_id
 from pricing.api.problems import BODY_TOO_LARGE, BUSY, INTERNAL, SHUTTING_DOWN, Problem, respond
-from pricing.api.system_headers import Headers, SystemHeaders
-from pricing.api.whole_answer import write_whole
+from pricing.api.system_headers import SystemHeaders
+from pricing.api.whole_answer import headers_of, ordinary_cycle, write_whole
 from pricing.auth import may
 from pricing.keys import Role
+from pricing.mode.pulse import PRICE_ROUTES
 from pricing.model import Zone
-from streaming.events import new_event_id
 
 _log = structlog.get_logger(__name__)
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _CLIENT_WENT_AWAY = 499
 _BROKE = Problem(INTERNAL, "The request was right; please try again later.")
 _CUT_OFF = Problem(
@@ -56,7 +54,7 @@ class RequestEdge:
         self._app = app
         self._parts = parts
         self._system = SystemHeaders(parts)
-        self._prices = PriceRoute(parts)
+        self._prices = PriceRoute(parts, self._system)
         self._shares_pages = bool(parts.config.cors_origins)
         self._writes = Bulkhead("writes", parts.config.writes_in_flight)
         self._admin = Bulkhead("admin", parts.config.admin_in_flight)
@@ -67,9 +65,11 @@ class RequestEdge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        zone = self._prices.match(scope)
+        if zone is not None and self._is_answered(zone, scope, send):
+            return
         exchange = _Exchange(self._parts, self._system, scope, send)
         try:
-            zone = self._prices.match(scope)
             if zone is not None and self._is_plain(exchange):
                 await self._price(exchange, zone)
             else:
@@ -88,6 +88,19 @@ class RequestEdge:
             await exchange.fail(receive, _BROKE)
         finally:
             exchange.finish()
+
+    def _is_answered(self, zone: Zone, scope: Scope, send: Send) -> bool:
+        """Whether the short way did for a price."""
+        began_s = time.perf_counter()
+        try:
+            is_answered = self._prices.answer_at_once(zone, scope, send)
+        except Exception:  # noqa: BLE001 # the long way may do, and has a border of its own
+            _log.exception("short way to a price broke")
+            return False
+        if is_answered:
+            duration_s = time.perf_counter() - began_s
+            self._parts.metrics.reads.request(PRICE_PATH, "GET", 200, duration_s)
+        return is_answered
 
     def _is_plain(self, exchange: _Exchange) -> bool:
         """Whether nothing but the price is left to say. The long way tells who may not, and why."""
@@ -156,16 +169,15 @@ class _Exchange:
         self.route: str | None = None
         self.if_none_match = b""
         self.has_origin = False
-        given_id = ""
+        given_id = None
         for name, value in scope["headers"]:
             if name == b"x-request-id":
-                given_id = value.decode("latin-1")
+                given_id = value
             elif name == b"if-none-match":
                 self.if_none_match += b", " + value if self.if_none_match else value
             elif name == b"origin":
                 self.has_origin = True
-        is_sane = given_id and _REQUEST_ID.fullmatch(given_id)
-        self.request_id = given_id if is_sane else new_event_id()
+        self.request_id = request_id(given_id).decode()
 
     def share(self) -> None:
         """Tell the application what the edge knows."""
@@ -173,31 +185,33 @@ class _Exchange:
         state["request_id"] = self.request_id
         state["mode"] = self.mode
         state["policy"] = self.policy
-        self._system.now(self.mode)
+        self._system.lines(self.mode)
         state["degraded_services"] = self._system.degraded_services
         state["degraded_mode"] = self.mode != "normal" or bool(self._system.degraded_services)
         if self.method == "HEAD":
             # Answered as a GET; the server leaves the body out.
             self.scope = {**self.scope, "method": "GET"}
 
-    def system_headers(self) -> Headers:
-        return [*self._system.now(self.mode), (b"x-request-id", self.request_id.encode())]
-
-    async def send_whole(self, status: int, headers: Headers, content: bytes) -> None:
+    async def send_whole(self, status: int, lines: bytes, content: bytes) -> None:
         """Send an answer that lacks nothing but the system's headers."""
         self.status = status
-        headers += self.system_headers()
-        send = self._send
-        if not self._parts.drain.is_draining and write_whole(send, status, headers, content):
+        lines += self.system_lines()
+        cycle = None if self._parts.drain.is_draining else ordinary_cycle(self._send)
+        if cycle is not None:
+            write_whole(cycle, status, lines, b"\r\n", content)
             return
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        headers = headers_of(lines)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": content})
+
+    def system_lines(self) -> bytes:
+        return self._system.lines(self.mode) + b"x-request-id: %b\r\n" % self.request_id.encode()
 
     async def send(self, message: Message) -> None:
         """Send what the application answers, with the system's headers."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self.system_headers()]
+            message["headers"] = [*message["headers"], *headers_of(self.system_lines())]
         await self._send(message)
 
     async def fail(self, receive: Receive, problem: Problem) -> None:
@@ -211,11 +225,11 @@ class _Exchange:
             route = getattr(self.scope.get("route"), "path", "unmatched").rstrip("/")
         status = _CLIENT_WENT_AWAY if self.status is None else self.status
         duration_s = time.perf_counter() - self._started_s
-        self._parts.metrics.request(route, self.method, status, duration_s)
+        self._parts.metrics.reads.request(route, self.method, status, duration_s)
         config = self._parts.config
         if not config.access_log:
             return
-        if route == PRICE_PATH and not config.log_price_reads and status < _FAILED:
+        if route in PRICE_ROUTES and not config.log_price_reads and status < _FAILED:
             return
         with structlog.contextvars.bound_contextvars(request_id=self.request_id):
             log = _log.debug if route in _QUIET_ROUTES else _log.info

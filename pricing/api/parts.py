@@ -51,7 +51,7 @@ class ApiConfig:
     access_log: bool = True
     """One line a request at INFO; probes and metrics at DEBUG."""
     log_price_reads: bool = True
-    """False: of a zone's price reads only those that failed get their line."""
+    """False: of the reads of prices only those that failed get their line."""
     writes_in_flight: int = 256
     """Requests that write, at once; one more is answered with 503."""
     admin_in_flight: int = 16

@@ -12,7 +12,7 @@ from pricing.api.parts import ApiParts
 from pricing.ladder import Climb
 from pricing.local_zones import Held, Live
 from pricing.mode.policy import ModePolicy
-from pricing.model import MICRO, Zone
+from pricing.model import MICRO, Zone, ZoneState
 
 
 class Known(NamedTuple):
@@ -37,8 +37,9 @@ class PriceTexts:
 
     def remembered(self, zone: Zone, policy: ModePolicy) -> Known | None:
         """A zone's price without waiting for anything; None: it must be read."""
-        held = self._ladder.remembered(zone, self._ladder.memo_since_s(policy.read))
-        return None if held is None else self._known(zone, held, policy, self._ladder.now_ms())
+        ladder = self._ladder
+        held = ladder.remembered(zone, ladder.memo_since_s(policy.read))
+        return None if held is None else self._known(zone, held, policy, ladder.now_ms())
 
     async def read(self, zone: Zone, policy: ModePolicy) -> Known | Answer:
         """A zone's price by a climb of the ladder."""
@@ -63,7 +64,7 @@ class PriceTexts:
                 told.append(known)
         if open_zones:
             told += await self._read_many(open_zones, policy, texts)
-        metrics.remembered_many([(known.live, known.age_ms) for known in told])
+        metrics.reads.remembered_many([(known.live, known.age_ms) for known in told])
         return texts
 
     async def _read_many(
@@ -82,7 +83,7 @@ class PriceTexts:
                 texts[zone.zone_id] = known.rendered.body(known.age_ms)
                 told.append(known)
         answers = self._ladder.answers(others, climb, policy.read)
-        self._parts.metrics.answered(answers)
+        self._parts.metrics.reads.answered(answers)
         texts.update((answer.zone.zone_id, text(answer, policy.mode)) for answer in answers)
         return told
 
@@ -99,29 +100,28 @@ class PriceTexts:
         self, zone: Zone, held: Held, policy: ModePolicy, now_ms: int, via: Via = Via.MEMO
     ) -> Known | None:
         """What is held as a text; None where more than its age changes with the age."""
-        live, state = held.live, held.state
-        if live is None or (policy.read.surge.ages and state.multiplier_micro > MICRO):
+        rendered, live = held.rendered, held.live
+        if live is None:
             return None
-        age_ms = now_ms - state.window_end_ms
-        rendered = held.rendered
-        if rendered is None or not rendered.is_for(policy.level):
-            rendered = self._render(zone, held, live, policy)
+        if rendered is None or rendered.key != policy.level:
+            rendered = held.rendered = self._render(zone, held.state, live, policy)
+        age_ms = now_ms - held.state.window_end_ms
         if age_ms > rendered.steady_ms:
             return None
         return Known(rendered, live, max(0, age_ms), via)
 
-    def _render(self, zone: Zone, held: Held, live: Live, policy: ModePolicy) -> Rendered:
-        state, tick_ms = policy.read.surge.apply(held.state, 0), self._ladder.tick_ms
+    def _render(self, zone: Zone, state: ZoneState, live: Live, policy: ModePolicy) -> Rendered:
+        surge, tick_ms = policy.read.surge, self._ladder.tick_ms
         answer = state_answer(
             zone,
-            state,
+            surge.apply(state, 0),
             source=live.source,
             reason=live.reason,
             now_ms=state.window_end_ms,
             tick_ms=tick_ms,
         )
-        rendered = held.rendered = Rendered(answer, policy.mode, tick_ms, key=policy.level)
-        return rendered
+        fades = surge.ages and state.multiplier_micro > MICRO
+        return Rendered(answer, policy.mode, tick_ms, key=policy.level, is_steady=not fades)
 
 
 def text(answer: Answer, mode: str) -> bytes:

@@ -97,14 +97,10 @@ class _Prices:
 
     async def of_zones(self, request: Request) -> Response:
         zone_ids = parse(PRICE_BATCH, await json_text(request)).zone_ids
-        zones = {
-            zone_id: zone
-            for zone_id in zone_ids
-            if (zone := self._parts.catalogue.zone(zone_id)) is not None
-        }
+        zones = map(self._parts.catalogue.zone, dict.fromkeys(zone_ids))
         policy: ModePolicy = request.state.policy
-        texts = await self._texts.of_zones(tuple(zones.values()), policy)
-        data = array(texts.get(zone_id) or _unknown(zone_id) for zone_id in zone_ids)
+        texts = await self._texts.of_zones([zone for zone in zones if zone], policy)
+        data = array([texts.get(zone_id) or _unknown(zone_id) for zone_id in zone_ids])
         content = b'{"data":%b,"mode":%b}' % (data, orjson.dumps(policy.mode))
         headers = {"Cache-Control": "no-store"}
         return Response(content, headers=headers, media_type="application/json")
@@ -113,7 +109,7 @@ class _Prices:
         policy: ModePolicy = request.state.policy
         answer = await self._parts.ladder.price(zone, policy.read)
         mode = policy.mode
-        self._parts.metrics.answered((answer,))
+        self._parts.metrics.reads.answered((answer,))
         headers = caching_headers(answer, mode, self._parts.ladder.tick_ms)
         if is_known(request.headers.get("if-none-match", ""), headers.get("ETag")):
             return Response(status_code=304, headers=headers)

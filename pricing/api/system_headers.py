@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pricing.api.parts import ApiParts
-
-Headers = list[tuple[bytes, bytes]]
+from pricing.api.whole_answer import lines_of
 
 
 class SystemHeaders:
@@ -13,21 +12,21 @@ class SystemHeaders:
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
         self._key: tuple[object, ...] = ()
-        self._headers: Headers = []
+        self._lines = b""
         self.degraded_services: frozenset[str] = frozenset()
         """As of the last headers."""
 
-    def now(self, mode: str) -> Headers:
-        """The headers at this moment, in a mode; not to be changed."""
+    def lines(self, mode: str) -> bytes:
+        """The header lines at this moment, in a mode."""
         parts = self._parts
         # A service that is not heard of any more changes without an event: once a second.
         key = (mode, parts.health.version, parts.now_ms() // 1000, parts.drain.is_draining)
         if key != self._key:
-            self._headers = self._make(mode)
+            self._lines = lines_of(self._make(mode))
             self._key = key
-        return self._headers
+        return self._lines
 
-    def _make(self, mode: str) -> Headers:
+    def _make(self, mode: str) -> list[tuple[bytes, bytes]]:
         services = self._parts.health.services()
         self.degraded_services = frozenset(
             name

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 
 import pytest
+from structlog.testing import capture_logs
 
-from pricing.api import middleware
+from pricing.api import middleware, price_route
+from pricing.api.price_route import PATH
+from pricing.app import ApiConfig
 from pricing.server import ServerConfig, serve
 from tests.support.api import World
 from tests.support.zone_states import zone_state
@@ -17,7 +20,7 @@ PRICE = b"/api/v1/zones/z1/price"
 
 @pytest.fixture
 async def world():
-    world = World(memo_ms=60_000)
+    world = World(ApiConfig(log_price_reads=False), memo_ms=60_000)
     world.cache.put(zone_state("z1"), zone_state("z2"))
     return world
 
@@ -70,16 +73,40 @@ async def ask(port, sent, *, has_body=True):
         return await answer(reader, has_body=has_body)
 
 
-async def test_whole_answer_is_what_the_server_says_otherwise(port, monkeypatch):
+async def test_answer_is_the_same_on_the_short_way_and_in_one_piece_and_in_many(port, monkeypatch):
     await ask(port, request())
+    at_once = await ask(port, request())
+    monkeypatch.setattr(price_route, "ordinary_cycle", lambda _: None)
     whole = await ask(port, request())
-    monkeypatch.setattr(middleware, "write_whole", lambda *_: False)
-    otherwise = await ask(port, request())
-    for _, headers, _ in (whole, otherwise):
+    monkeypatch.setattr(middleware, "ordinary_cycle", lambda _: None)
+    in_many = await ask(port, request())
+    for _, headers, _ in (at_once, whole, in_many):
         assert headers.pop("date")
-    assert whole == otherwise
+    assert at_once == whole == in_many
     assert whole[0] == "HTTP/1.1 200 OK"
     assert whole[1]["cache-status"].startswith("memo; hit")
+
+
+async def test_every_way_counts_the_same(port, world, monkeypatch):
+    for taken, module in enumerate((None, None, price_route, middleware), start=1):
+        if module is not None:
+            monkeypatch.setattr(module, "ordinary_cycle", lambda _: None)
+        await ask(port, request())
+        assert world.metric("answer_source_total", source="redis") == taken
+        assert world.metric("answer_age_seconds_sum") == pytest.approx(taken * 2.14)
+        count = "http_request_duration_seconds_count"
+        assert world.metric(count, route=PATH, method="GET", status="200") == taken
+
+
+async def test_short_way_that_breaks_leaves_the_long_one(port, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(price_route.PriceRoute, "answer_at_once", broken)
+    with capture_logs() as logs:
+        status, headers, _ = await ask(port, request())
+    assert (status, headers["x-request-id"]) == ("HTTP/1.1 200 OK", "r-1")
+    assert [line["event"] for line in logs] == ["short way to a price broke"]
 
 
 async def test_requests_sent_at_once_are_answered_in_order(port):

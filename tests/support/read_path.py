@@ -103,6 +103,7 @@ class Api:
 
     def __init__(self, process: Running, port: int, started_s: float) -> None:
         self.process = process
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.started_s = started_s
         """From the start of the process until the port answered."""

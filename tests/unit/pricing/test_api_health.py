@@ -24,6 +24,11 @@ async def test_probes_answer_with_and_without_a_slash(probe, slash):
     assert response.headers["cache-control"] == "no-store"
 
 
+async def test_health_has_the_address_of_older_clients_too():
+    world = World()
+    assert (await get(world, "/api/health")).json() == (await get(world, "/health")).json()
+
+
 async def test_health_of_a_process_that_called_nothing_yet():
     content = (await get(World(), "/health")).json()
     unknown = {

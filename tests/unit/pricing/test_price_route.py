@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
+from fallback.mode import Level
 from pricing.api.schemas import PriceAnswer, PriceAnswers
 from pricing.app import ApiConfig
 from pricing.errors import DependencyUnavailable
+from pricing.mode.surge import SurgeLimit
+from pricing.read_policy import ReadPolicy
 from tests.support.api import INSIDE_Z1, World
 from tests.support.zone_states import TICK_MS, zone_state
 
@@ -65,6 +68,17 @@ async def test_confidence_and_freshness_go_on_too(world, age_ms):
     fresh.now_ms = world.now_ms
     fresh.cache.put(zone_state("z1"))
     assert (await get(world)).content == (await get(fresh)).content
+    assert len(world.cache.reads) == 1
+
+
+async def test_surge_that_fades_with_age_fades_in_the_memo_too(world):
+    fading = SurgeLimit(level=Level.SEVERE)
+    world.policy = ReadPolicy(memo_ms=600_000, surge=fading)
+    multipliers = []
+    for age_ms in (0, 150_000, 300_000):
+        world.now_ms = TICK_MS + age_ms
+        multipliers.append((await get(world)).json()["data"]["surge_multiplier"])
+    assert multipliers == [1.35, 1.15, 1.0]
     assert len(world.cache.reads) == 1
 
 
