@@ -14,7 +14,6 @@ from tests.support.api import World
 
 NOW_S = 1_000.0
 OPEN_TO_ALL = {
-    "/api/health",
     "/health",
     "/health/live",
     "/health/ready",
