@@ -29,10 +29,15 @@ _REFUSED = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 
 # Over all zones in turn, so that no single zone's text is always the one just made.
 _SINGLE = """
-local zones, at = {%s}, 0
+local requests, at = {}, 0
+init = function()
+  for place, zone in ipairs({%s}) do
+    requests[place] = wrk.format("GET", "/api/v1/zones/" .. zone .. "/price")
+  end
+end
 request = function()
-  at = at %% #zones + 1
-  return wrk.format("GET", "/api/v1/zones/" .. zones[at] .. "/price")
+  at = at %% #requests + 1
+  return requests[at]
 end
 """
 _MANY = """

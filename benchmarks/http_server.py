@@ -7,6 +7,7 @@ response model); `memo` and `no-memo` are the price API over Redis, with and wit
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Sequence
@@ -170,6 +171,7 @@ async def main(kind: str, redis_url: str) -> None:
             app = naive(redis_url)
         elif kind != "bare":
             app = await prices(redis_url, 250 if kind == "memo" else 0, drain, stack)
+        gc.freeze()  # as the processes of the service do
         await serve(
             app,
             "127.0.0.1",

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 
 _LEAST = 1e-5
 _GROWTH = 1.1
 """Width of a bucket: a quantile is at most 10 % above the true one, and never below it."""
-_LOG_GROWTH = math.log(_GROWTH)
 _BUCKETS = 180
 """From 10 microseconds to about 250 s, when the unit is a second."""
 _TOP = _BUCKETS - 1
+_BOUNDS = [_LEAST * _GROWTH**bucket for bucket in range(_TOP)]
+"""The greatest value of each bucket but the last, which takes everything."""
 
 
 class LatencySketch:
@@ -33,8 +35,7 @@ class LatencySketch:
 
     def record(self, now_s: float, value: float) -> None:
         """Count one value, in any unit; negative ones count as none."""
-        bucket = 0 if value <= _LEAST else int(math.log(value / _LEAST) / _LOG_GROWTH) + 1
-        bucket = min(bucket, _TOP)
+        bucket = bisect_left(_BOUNDS, value)
         slot = self._slots[self._roll(now_s)]
         slot[bucket] += 1
         self._sums[bucket] += 1

@@ -317,6 +317,6 @@ def _cache_status(answer: Answer, tick_ms: int) -> str:
 
 def _passed(reason: FallbackReason | None) -> str:
     """Why Redis was passed by: not even asked, or asked in vain."""
-    if reason is FallbackReason.BREAKER_OPEN:
-        return "fwd=bypass; detail=breaker-open"
+    if reason in (FallbackReason.BREAKER_OPEN, FallbackReason.EMERGENCY_MODE):
+        return f"fwd=bypass; detail={reason.replace('_', '-')}"
     return f"fwd=miss; detail={reason}"

@@ -15,6 +15,7 @@ from fallback.bulkhead import Bulkhead
 from fallback.clock import Monotonic, monotonic_s
 from fallback.deadline import request_deadline
 from fallback.errors import BulkheadFullError, CircuitOpenError, DeadlineExceeded, RampingUp
+from fallback.mode.level import Level
 from pricing.answers import Answer, FallbackReason, Via, default_answer, state_answer
 from pricing.errors import DependencyTimeout
 from pricing.local_zones import Held, Live, LocalZones
@@ -110,7 +111,7 @@ class Ladder:
 
     async def find(self, zones: Sequence[Zone], policy: ReadPolicy) -> Climb:
         """Climb the rungs for these zones; what is open in the end gets the default fare."""
-        climb = Climb([zone.zone_id for zone in zones])
+        climb = Climb([zone.zone_id for zone in zones], policy.level)
         if policy.memo_ms:
             self._recall(climb, self.memo_since_s(policy))
         if climb.open:
@@ -197,7 +198,7 @@ class Ladder:
 class Climb:
     """Where one read stands: what was found, what is still open, and what went wrong."""
 
-    def __init__(self, wanted: Iterable[str]) -> None:
+    def __init__(self, wanted: Iterable[str], level: Level | None = None) -> None:
         self.open = dict.fromkeys(wanted)
         """Zones without a state, in the order asked."""
         self.found: dict[str, Found] = {}
@@ -208,6 +209,7 @@ class Climb:
         self.store_failed = False
         self.begun_s = 0.0
         self._missing: dict[str, FallbackReason] = {}
+        self._level = level
 
     @property
     def unasked(self) -> list[str]:
@@ -235,7 +237,7 @@ class Climb:
         self.begun_s = self.begun_s or reading.begun_s
         if source is Source.REDIS:
             self.cache_failed |= reading.failure is not None
-            self.first_reason = reason_of(reading.failure)
+            self.first_reason = reason_of(reading.failure, self._level)
         else:
             self.store_failed = reading.failure is not None
 
@@ -251,15 +253,20 @@ class Climb:
         recalled = self._missing.get(zone_id)
         if recalled is not None:
             return recalled
-        if self.first_reason is None or (self.cache_failed and self.store_failed):
-            return all_failed
-        return self.first_reason
+        is_by_choice = self.first_reason is FallbackReason.EMERGENCY_MODE
+        all_have_failed = self.cache_failed and self.store_failed and not is_by_choice
+        return all_failed if self.first_reason is None or all_have_failed else self.first_reason
 
 
-def reason_of(failure: Exception | None) -> FallbackReason:
-    """Why a read went on behind Redis: it could not ask there, or (None) there was nothing."""
+def reason_of(failure: Exception | None, level: Level | None = None) -> FallbackReason:
+    """Why a read went on behind Redis: it could not ask there, or (None) there was nothing.
+
+    In an emergency the mode leaves so few calls that one too many is its choice.
+    """
     if failure is None:
         return FallbackReason.REDIS_MISS
+    if level is not None and level >= Level.SEVERE and isinstance(failure, BulkheadFullError):
+        return FallbackReason.EMERGENCY_MODE
     if isinstance(failure, CircuitOpenError | RampingUp):
         return FallbackReason.BREAKER_OPEN
     if isinstance(failure, DependencyTimeout | DeadlineExceeded):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -67,8 +68,17 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
+def _spare_the_collector() -> None:
+    """Leave what the start has made, and what stays, out of every later collection of garbage.
+
+    A full one would look at some 100,000 objects, and hold every request up for tens of ms.
+    """
+    gc.freeze()
+
+
 async def _api(settings: Settings) -> int:
     async with open_api(settings) as (app, drain):
+        _spare_the_collector()
         await serve(app, settings.http_host, settings.http_port, drain=drain)
     return 0
 

@@ -61,9 +61,9 @@ class PriceRoute:
         """
         policy = self._parts.policy()
         known = self._texts.remembered(zone, policy)
-        cycle = ordinary_cycle(send)
-        if known is None or cycle is None:
+        if known is None:
             return False
+        cycle = ordinary_cycle(send)
         given = dict(scope["headers"])
         is_ordinary = (
             self._is_quiet
@@ -71,7 +71,7 @@ class PriceRoute:
             and not self._parts.drain.is_draining
             and may(self._parts.gate, scope["headers"], Role.CLIENT)
         )
-        if not is_ordinary:
+        if not is_ordinary or cycle is None:
             return False
         rendered, live, age_ms, via = known
         content = rendered.body(age_ms)

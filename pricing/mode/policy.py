@@ -74,6 +74,10 @@ KNOBS: dict[Level, Knobs] = {
 }
 
 
+_MODES = tuple(level.mode.value for level in Level)
+"""Looked up once: every request asks."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModePolicy:
     """What holds at one level."""
@@ -89,7 +93,7 @@ class ModePolicy:
     @property
     def mode(self) -> str:
         """The public mode."""
-        return self.level.mode.value
+        return _MODES[self.level]
 
 
 def policies(base: ReadPolicy, quantum_micro: int) -> tuple[ModePolicy, ...]:

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from pricing.api import middleware, price_route
 from pricing.api.price_route import PATH
 from pricing.app import ApiConfig
+from pricing.auth import NotAuthenticated
 from pricing.server import ServerConfig, serve
 from tests.support.api import World
 from tests.support.zone_states import zone_state
@@ -107,6 +108,18 @@ async def test_short_way_that_breaks_leaves_the_long_one(port, monkeypatch):
         status, headers, _ = await ask(port, request())
     assert (status, headers["x-request-id"]) == ("HTTP/1.1 200 OK", "r-1")
     assert [line["event"] for line in logs] == ["short way to a price broke"]
+
+
+async def test_who_may_not_gets_nothing_out_of_the_memo(port, world):
+    def identify(_):
+        raise NotAuthenticated("Send an API key.", has_key=False)
+
+    await ask(port, request())
+    world.parts.gate.identify = identify
+    status, headers, body = await ask(port, request())
+    assert status == "HTTP/1.1 401 Unauthorized"
+    assert headers["www-authenticate"].startswith("Bearer")
+    assert b"price" not in body.replace(b"/price", b"")
 
 
 async def test_requests_sent_at_once_are_answered_in_order(port):

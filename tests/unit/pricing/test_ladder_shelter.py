@@ -120,6 +120,23 @@ async def test_open_breaker_spares_the_store_and_is_named():
     assert status == "redis; fwd=bypass; detail=breaker-open"
 
 
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [
+        (Level.MODERATE, FallbackReason.ALL_SYSTEMS_UNAVAILABLE),
+        (Level.SEVERE, FallbackReason.EMERGENCY_MODE),
+    ],
+)
+async def test_read_that_an_emergency_leaves_no_call_for_says_so(level, reason):
+    world = LadderWorld(level=level, redis_in_flight=0, database_in_flight=0)
+    world.local.keep([zone_state("z1")])
+    answer = await world.ladder.price(Z1)
+    assert (answer.source, answer.fallback_reason) == (Source.STALE_CACHE, reason)
+    assert world.cache.reads == world.store.reads == []
+    status = caching_headers(answer, "emergency", 5_000)["Cache-Status"]
+    assert ("bypass; detail=emergency-mode" in status) == (level is Level.SEVERE)
+
+
 async def test_both_breakers_open_cost_no_call_at_all():
     world = LadderWorld()
     world.cache.failure = world.store.failure = DOWN
