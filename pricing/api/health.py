@@ -165,5 +165,3 @@ def add_health(app: FastAPI, parts: ApiParts) -> None:
         add(app, endpoint, operation)
         # Strict probes do not follow a redirect from the form with a slash.
         add(app, endpoint, replace(operation, path=f"{operation.path}/", is_documented=False))
-    # Where clients of other such systems look.
-    add(app, probes.health, replace(health, path="/api/health", is_documented=False))

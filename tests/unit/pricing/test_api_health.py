@@ -49,11 +49,6 @@ async def test_health_of_a_process_that_called_nothing_yet():
     }
 
 
-async def test_health_is_also_where_other_systems_have_it():
-    world = World()
-    assert (await get(world, "/api/health")).json() == (await get(world, "/health")).json()
-
-
 async def test_failing_dependency_makes_health_degraded_and_stays_200():
     world = World()
     world.cache.failure = DOWN
