@@ -1,23 +1,19 @@
 """What is known of the dependencies, from the calls that were made to them anyway.
 
 Asking costs nothing and opens no connection. Who needs an answer where no request comes
-by (a readiness rule, an idle instance) runs `probing` beside it.
+by (a readiness rule, an idle instance) runs `pricing.probing` beside it.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import structlog
 
 from fallback.breaker import BreakerRegistry, CircuitBreaker, State, Transition, Verdict
-from fallback.clock import monotonic_s
-from fallback.errors import RejectedLocally
 from pricing.errors import DependencyError, DependencySaturated, DependencyTimeout
 from pricing.ports import Publisher, Receipt
 from pricing.rungs import CallObserver
@@ -26,9 +22,6 @@ from streaming.events import Event
 DEPENDENCIES = ("redis", "database", "kafka")
 
 _SHUT = (State.OPEN, State.FORCED_OPEN)
-
-_SOON = 0.1
-"""Share of its distance after which a probe follows one that went well."""
 
 UNHEALTHY_AFTER = 3
 """Failures in a row that turn a service from degraded to unhealthy."""
@@ -61,12 +54,6 @@ class ServiceHealth:
         """Between 0 and 1; 0 without calls."""
         calls = self.failures + self.successes
         return self.failures / calls if calls else 0.0
-
-
-class ProbeObserver(Protocol):
-    """Hears how each probe ended. Must not raise and must not wait."""
-
-    def probed(self, service: str, *, is_good: bool, duration_s: float) -> None: ...
 
 
 class HealthSource(Protocol):
@@ -227,107 +214,3 @@ class WatchedPublisher:
     def _failed(self, error: DependencyError) -> None:
         for observer in self.observers:
             observer.failed("kafka", error)
-
-
-@asynccontextmanager
-async def probing(
-    health: PassiveHealth,
-    probes: Mapping[str, Callable[[], Awaitable[object]]],
-    *,
-    breakers: BreakerRegistry | None = None,
-    observers: Sequence[ProbeObserver] = (),
-    every_s: float = 1.0,
-    timeout_s: float = 1.0,
-) -> AsyncIterator[None]:
-    """While open, call the probe of each dependency that no other call was heard from.
-
-    A probe that returns is a success; one that raises `DependencyError` or takes longer than
-    `timeout_s` is a failure. At most one probe a dependency is under way. Probes go through
-    the dependency's breaker, and also where it is not closed: so it closes without traffic.
-    While it is open they only look: one that succeeds after others failed cuts the wait short.
-    """
-    # No task group: it would wrap whatever the body raises.
-    tasks = [
-        asyncio.create_task(
-            _keep_probing(health, _Probe(name, probe, breaker, timeout_s, observers), every_s)
-        )
-        for name, probe in probes.items()
-        for breaker in [None if breakers is None else breakers.get(name)]
-    ]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    dependency: str
-    function: Callable[[], Awaitable[object]]
-    breaker: CircuitBreaker | None
-    timeout_s: float
-    observers: Sequence[ProbeObserver] = ()
-
-    @property
-    def is_wanted_by_breaker(self) -> bool:
-        return self.breaker is not None and self.breaker.state is not State.CLOSED
-
-    async def finds_it_gone(self, *, was_gone: bool) -> bool:
-        """Look at a dependency whose breaker is open; if it is back, end the breaker's wait.
-
-        Only what was gone can be back: a store that answers probes and fails calls is waited for.
-        """
-        try:
-            await self._bounded()
-        except DependencySaturated:
-            return was_gone  # our own full pool
-        except DependencyError:
-            return True
-        if was_gone and self.breaker is not None:
-            self.breaker.hasten()
-        return False
-
-    async def call(self) -> None:
-        """Raises `DependencyError`, or `RejectedLocally` where the breaker lets none through."""
-        if self.breaker is None:
-            await self._bounded()
-        else:
-            self.breaker.expire()
-            await self.breaker.call(self._bounded)
-
-    async def _bounded(self) -> None:
-        began_s, is_good = monotonic_s(), False
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                await self.function()
-            is_good = True
-        except TimeoutError:
-            raise DependencyTimeout(self.dependency, "no answer to a probe") from None
-        finally:
-            for observer in self.observers:
-                observer.probed(
-                    self.dependency, is_good=is_good, duration_s=monotonic_s() - began_s
-                )
-
-
-async def _keep_probing(health: PassiveHealth, probe: _Probe, every_s: float) -> None:
-    is_gone = False
-    while True:
-        rest_s = every_s
-        try:
-            if probe.breaker is not None and probe.breaker.state is State.OPEN:
-                is_gone = await probe.finds_it_gone(was_gone=is_gone)
-            if probe.is_wanted_by_breaker or health.is_idle(probe.dependency, int(every_s * 1000)):
-                await probe.call()
-                health.succeeded(probe.dependency)
-                if probe.is_wanted_by_breaker:
-                    rest_s = every_s * _SOON  # the verdict needs several probes
-        except RejectedLocally:
-            pass
-        except DependencyError as error:
-            health.failed(probe.dependency, error)
-        except Exception:  # noqa: BLE001 # a fault in a probe must not end the probing
-            _log.exception("probe broke", dependency=probe.dependency)
-        await asyncio.sleep(rest_s)

@@ -25,7 +25,7 @@ from pricing.configs import database_config, kafka_config, redis_config, window_
 from pricing.drain import Drain
 from pricing.errors import DependencyUnavailable
 from pricing.feed_states import TopicStates
-from pricing.health import PassiveHealth, WatchedPublisher, probing
+from pricing.health import PassiveHealth, WatchedPublisher
 from pricing.ladder import Ladder
 from pricing.local_zones import LocalZones
 from pricing.metrics import Metrics
@@ -35,6 +35,7 @@ from pricing.mode.policy import policies
 from pricing.mode.ramps import Ramps
 from pricing.mode.system import CurrentPolicy
 from pricing.operations_store import PostgresOperations
+from pricing.probing import probing
 from pricing.processor.opening import open_processor
 from pricing.read_policy import ReadPolicy
 from pricing.refresh import RefreshParts, ZoneRefresh, refreshing

@@ -17,7 +17,6 @@ OPEN_TO_ALL = {
     "/health",
     "/health/live",
     "/health/ready",
-    "/api/health",
     "/metrics",
     "/docs",
     "/openapi.json",
