@@ -16,12 +16,12 @@ import pytest
 from streaming.topics import full_name
 from tests.support.broker_faults import hurt, site
 from tests.support.oracle import Load, Oracle
-from tests.support.pumped import Pumped, pumped, read_topic
+from tests.support.pumped import QUICK, Pumped, pumped, read_topic
 from tests.support.waiting import until
 
 SECONDS = float(os.environ.get("PUMP_FLAP_S", "15"))
 SEEDS = [int(seed) for seed in os.environ.get("PUMP_FLAP_SEEDS", "1").split(",")]
-LANES, BATCH = 6, 500
+LANES, BATCH = 6, QUICK.batch_records
 
 
 @pytest.fixture
