@@ -5,15 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from fallback.errors import SpoolClosed
 from fallback.spool.record import OVERHEAD, Record
-
-
-class _Taken(NamedTuple):
-    seq: int
-    appended_ms: int
 
 
 class Lane:
@@ -43,7 +37,7 @@ class Lane:
         self.ready: deque[Record] = deque()
         self.ready_bytes = 0
         self._next_bytes = 0
-        self._taken: deque[_Taken] = deque()
+        self._taken: deque[Record] = deque()
         self._highest_taken = acked
         self._waiter: asyncio.Future[None] | None = None
         self._on_want = on_want
@@ -84,9 +78,12 @@ class Lane:
             raise ValueError(f"seq={seq!r} was not handed out")
         self.acked = seq
         taken = self._taken
+        before = len(taken)
+        if seq == self._highest_taken:
+            taken.clear()
         while taken and taken[0].seq <= seq:
             taken.popleft()
-            self.pending -= 1
+        self.pending -= before - len(taken)
         if self._on_ack is not None:
             self._on_ack(self)
 
@@ -187,11 +184,17 @@ class Lane:
         ready = self.ready
         records = [ready.popleft()]
         size = len(records[0].body)
-        while ready and len(records) < max_records and size + len(ready[0].body) <= max_bytes:
-            size += len(ready[0].body)
-            records.append(ready.popleft())
+        # Written out, for a backlog goes through here.
+        for _ in range(min(len(ready), max_records - 1)):
+            record = ready.popleft()
+            size += len(record.body)
+            if size > max_bytes:
+                size -= len(record.body)
+                ready.appendleft(record)
+                break
+            records.append(record)
         self.ready_bytes -= size + OVERHEAD * len(records)
-        self._taken.extend(_Taken(record.seq, record.appended_ms) for record in records)
+        self._taken += records
         self._highest_taken = records[-1].seq
         if self.is_behind:
             self._on_want()

@@ -137,7 +137,7 @@ class Reader:
         spot = Spot(job.stretch.offset, job.stretch.seq)
         for chunk in chunks:
             self._take_in(found[0], spot, chunk)
-            spot = Spot(chunk.next_offset, chunk.next_seq)
+            spot = found[0].resume = Spot(chunk.next_offset, chunk.next_seq)
             if chunk.damage is not None:
                 damages.append(self._new_part(found[0], chunk.damage))
         return [damage for damage in damages if damage.lost or damage.size]
