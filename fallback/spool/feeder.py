@@ -155,8 +155,11 @@ class Feeder:
         if job is None:
             return None
         chunks = await self._loop.run_in_executor(self._thread, self._read, job)
-        self._count(job, self.reader.absorb(job, chunks))
-        self._found.set()
+        for chunk in chunks:
+            self._count(job, self.reader.absorb(job, (chunk,)))
+            self._found.set()
+            # In small steps: whoever shares the event loop must not feel that a backlog is read.
+            await asyncio.sleep(0)
         self._note_ack()
         return 0.0 if job.is_urgent else _IDLE_PAUSE_S
 

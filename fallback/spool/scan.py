@@ -44,6 +44,9 @@ class Stretch:
 class Chunk:
     """What was read. Damage ends a chunk, so that at most one stands in it, as its last."""
 
+    offset: int
+    """Where it begins, and the sequence number expected there."""
+    seq: int
     records: list[Record] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     damage: Damage | None = None
@@ -57,7 +60,13 @@ class Chunk:
 
 def scan(file: File, stretch: Stretch) -> Chunk:
     """Read the next frames of a segment. Raises `OSError`."""
-    chunk = Chunk(end=stretch.offset, next_offset=stretch.offset, next_seq=stretch.seq)
+    chunk = Chunk(
+        stretch.offset,
+        stretch.seq,
+        end=stretch.offset,
+        next_offset=stretch.offset,
+        next_seq=stretch.seq,
+    )
     base = stretch.offset
     data = file.read_at(base, min(stretch.limit, stretch.extent - base))
     while not _take_run(data, stretch, chunk):
