@@ -315,7 +315,9 @@ def _base(segment: LiveSegment) -> int:
     return segment.name.base
 
 
-def read(files: Files, directory: Path, job: Job) -> list[Chunk]:
+def read(
+    files: Files, directory: Path, job: Job, *, rest: Callable[[float], None] = time.sleep
+) -> list[Chunk]:
     """Do a job. A segment that is gone reads as one hole. Raises `OSError`.
 
     In small steps with a rest between them: the interpreter runs one thread at a time, and who
@@ -336,7 +338,7 @@ def read(files: Files, directory: Path, job: Job) -> list[Chunk]:
             if chunk.at_end or (is_enough and chunk.next_seq > job.until_seq):
                 return chunks
             stretch = replace(stretch, offset=chunk.next_offset, seq=chunk.next_seq)
-            time.sleep(_REST_S)
+            rest(_REST_S)
     finally:
         file.close()
 
