@@ -9,7 +9,7 @@ from benchmarks.benchmark import Case
 from benchmarks.kafka_site import KafkaSite, send_all
 from fallback.pump import PumpConfig
 
-_EVENTS = 48_000
+_EVENTS = 120_000
 _BARE_BATCH = 700
 """About 256 KiB: beyond that size nothing gets faster."""
 _UNPACED = 1_000_000_000
@@ -24,6 +24,7 @@ class _Replay:
         "of each under way, idempotent, acknowledged by all replicas."
     )
     unit = "event"
+    rounds = 10
 
     def cases(self) -> Sequence[Case]:
         """Start a broker; `close` ends it."""

@@ -76,5 +76,6 @@ def _framed(records: Sequence[bytes]) -> bytes:
             raise UnreadableRecord(f"version {record[:1]!r}")
         content = record[1:]
         place = _PLACES[number] if number < len(_PLACES) else b"\0\0" + varint(number)
-        parts += (varint(len(place) + len(content)), place, content)
+        length = len(place) + len(content)
+        parts += (SMALL[length] if length < len(SMALL) else varint(length), place, content)
     return b"".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fallback.errors import SpoolClosed
 from fallback.spool.record import OVERHEAD, Record
@@ -129,10 +129,29 @@ class Lane:
             return False
         self.ready.append(record)
         self.ready_bytes += size
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wake()
         return True
+
+    def offer_run(self, records: Sequence[Record], room: int) -> bool:
+        """Read ahead what is not below `next_seq`. False: not all of it; the rest is behind."""
+        ready, size, next_seq = self.ready, self.ready_bytes, self.next_seq
+        refused = None
+        # Written out, for a backlog goes through here.
+        for record in records:
+            if record.seq < next_seq:
+                continue
+            more = OVERHEAD + len(record.body)
+            if ready and size + more > room:
+                refused = record
+                break
+            ready.append(record)
+            size += more
+        self.ready_bytes = size
+        if ready:
+            self._wake()
+        if refused is not None:
+            self.fall_behind(refused)
+        return refused is None
 
     def wants(self, room: int) -> bool:
         """Whether to read from the disk for it: half of `room` is empty, and the next fits."""
@@ -171,6 +190,11 @@ class Lane:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_exception(SpoolClosed("the spool is closed"))
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _fits(self, size: int, room: int) -> bool:
         return not self.ready or self.ready_bytes + size <= room

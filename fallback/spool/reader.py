@@ -23,6 +23,7 @@ from fallback.spool.cursor import Cursor
 from fallback.spool.index import LiveSegment, Spot
 from fallback.spool.io import Access, Files
 from fallback.spool.lane import Lane
+from fallback.spool.record import Record
 from fallback.spool.recovery import Recovered
 from fallback.spool.scan import Chunk, Damage, Stretch, scan
 from fallback.spool.segment import HEADER_BYTES, SegmentName
@@ -264,14 +265,13 @@ class Reader:
             for lane in self.lanes.values()
             if lane.is_behind and lane.is_active and start.seq <= lane.next_seq < chunk.next_seq
         }
+        found: dict[bytes, list[Record]] = {name: [] for name in covered}
         for record in chunk.records:
-            lane = covered.get(record.lane)
-            if lane is None or record.seq < lane.next_seq:
+            if record.lane in found:
+                found[record.lane].append(record)
+        for name, lane in covered.items():
+            if not lane.offer_run(found[name], room):
                 continue
-            if not lane.offer(record, room):
-                lane.fall_behind(record)
-                del covered[record.lane]
-        for lane in covered.values():
             lane.move_on(chunk.next_seq)
             if chunk.next_seq >= self._head:
                 lane.catch_up()
