@@ -48,8 +48,10 @@ def table(result: Result) -> str:
     """A Markdown section with one row a case."""
     head = f"## {result.benchmark.name}\n\n{result.benchmark.what}\n\n"
     unit = result.benchmark.unit
+    if not result.figures[0].is_reading:
+        unit = f"µs per {unit}"
     lines = [
-        f"| case | µs per {unit} (median) | least to most | ratio to the baseline |",
+        f"| case | {unit} (median) | least to most | ratio to the baseline |",
         "|---|---:|---:|---:|",
         *(_line(figure) for figure in result.figures),
     ]
@@ -57,13 +59,12 @@ def table(result: Result) -> str:
 
 
 def _line(figure: Figure) -> str:
-    spread = f"{_us(figure.least_ns)} to {_us(figure.most_ns)}"
-    return f"| {figure.label} | {_us(figure.ns)} | {spread} | {figure.ratio:.2f} |"
+    spread = f"{_short(figure.least)} to {_short(figure.most)}"
+    return f"| {figure.label} | {_short(figure.typical)} | {spread} | {figure.ratio:.2f} |"
 
 
-def _us(ns: float) -> str:
-    us = ns / 1000
-    return f"{us:.2f}" if us < 10 else f"{us:,.0f}"
+def _short(figure: float) -> str:
+    return f"{figure:.2f}" if figure < 10 else f"{figure:,.0f}"
 
 
 def write(results: Iterable[Result], rounds: int) -> None:

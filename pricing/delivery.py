@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fallback.sink import NeedsOperator, Poison, RetryLater, SinkBurnt, SinkFailure
 from streaming.batch_sender import BatchSender
-from streaming.packing import UnreadableRecord, unpack
+from streaming.packing import UnreadableRecord
 from streaming.refusals import Action, BatchFailed
 
 LOST_RECORDS = "lost_records"
@@ -41,11 +41,12 @@ class KafkaSink:
         """Return once Kafka has every record."""
         try:
             topic, partition = place_of(lane)
-            records = [unpack(body) for body in bodies]
-        except (ValueError, UnreadableRecord) as error:
-            raise Poison("the spool holds what is no record", code="unreadable") from error
+        except ValueError as error:
+            raise _unreadable() from error
         try:
-            await self._sender.send(topic, partition, records, size=sum(map(len, bodies)))
+            await self._sender.send(topic, partition, bodies, size=sum(map(len, bodies)))
+        except UnreadableRecord as error:
+            raise _unreadable() from error
         except BatchFailed as failure:
             raise as_sink_failure(failure, topic) from failure
 
@@ -58,6 +59,10 @@ class KafkaSink:
     def renew(self, reason: str) -> None:
         """Begin with a new producer."""
         self._sender.renew(reason)
+
+
+def _unreadable() -> Poison:
+    return Poison("the spool holds what is no record", code="unreadable")
 
 
 def as_sink_failure(failure: BatchFailed, topic: str) -> SinkFailure:

@@ -16,7 +16,6 @@ import structlog
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
-from streaming.codec import WireRecord
 from streaming.config import KafkaConfig
 from streaming.connection import (
     bootstrapped,
@@ -88,12 +87,13 @@ class BatchSender:
         return self._generation is not None and self._generation.connected
 
     async def send(
-        self, topic: str, partition: int, records: Sequence[WireRecord], *, size: int
+        self, topic: str, partition: int, records: Sequence[bytes], *, size: int
     ) -> None:
         """Return once Kafka acknowledged the batch; while the broker is away that may take long.
 
-        `topic` is the full name, `size` about the batch's bytes. May be cancelled; the outcome
-        is unknown then. Raises `BatchFailed`.
+        `topic` is the full name, the records are packed, `size` is about their bytes. May be
+        cancelled; the outcome is unknown then. Raises `BatchFailed`, and `UnreadableRecord`
+        where nothing was sent.
         """
         async with self._room.taken(size):
             generation = await self._ready()

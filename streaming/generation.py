@@ -15,9 +15,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 from aiokafka.structs import TopicPartition
 
-from streaming.codec import WireRecord
 from streaming.config import KafkaConfig
 from streaming.connection import bootstrapped, client_settings, cut_off, finish_within
+from streaming.record_batch import RecordBatch
 from streaming.refusals import SEQUENCE_GAP, Action, BatchFailed, Verdict, failure_of
 
 _BATCH_BYTES = 1_048_000
@@ -34,7 +34,6 @@ class Generation:
             **client_settings(config),
             acks="all",
             enable_idempotence=config.idempotence,
-            max_batch_size=_BATCH_BYTES,
         )
         if config.idempotence:
             # aiokafka fails a batch whose partition has had no leader for `request_timeout_ms`,
@@ -78,13 +77,14 @@ class Generation:
             self.failed.set()
 
     async def send(
-        self, topic: str, partition: int, records: Sequence[WireRecord], timestamp_ms: int
+        self, topic: str, partition: int, records: Sequence[bytes], timestamp_ms: int
     ) -> None:
-        """Return once the batch is acknowledged, however long that takes.
+        """Return once the batch of packed records is acknowledged, however long that takes.
 
-        Raises `BatchFailed`; `may_be_in_log` where the generation ended first.
+        Raises `UnreadableRecord`, and `BatchFailed`; `may_be_in_log` where the generation ended
+        first.
         """
-        batch = self._batch(records, timestamp_ms)
+        batch = _batch(records, timestamp_ms)
         place = TopicPartition(topic, partition)
         ack = await self._submit(batch, place)
         self._under_way.add(ack)
@@ -123,24 +123,7 @@ class Generation:
                 future.add_done_callback(_retrieve)
         accumulator.fail_all(ProducerClosed())
 
-    def _batch(self, records: Sequence[WireRecord], timestamp_ms: int) -> Any:
-        batch = self._producer.create_batch()
-        append = batch.append
-        for record in records:
-            if (
-                append(
-                    timestamp=timestamp_ms,
-                    key=record.key,
-                    value=record.value,
-                    headers=list(record.headers),
-                )
-                is None
-            ):
-                raise BatchFailed(Verdict(Action.POISON), "larger than a batch can be")
-        batch.close()
-        return batch
-
-    async def _submit(self, batch: Any, place: TopicPartition) -> asyncio.Future[Any]:
+    async def _submit(self, batch: RecordBatch, place: TopicPartition) -> asyncio.Future[Any]:
         """Hand the batch to the driver. Nothing was sent where it raises."""
         try:
             async with asyncio.timeout(2 * self._timeout_s):
@@ -163,6 +146,13 @@ class Generation:
         self._refused.add(place)
         self.fail(failure.reason)
         return failure
+
+
+def _batch(records: Sequence[bytes], timestamp_ms: int) -> RecordBatch:
+    batch = RecordBatch(records, timestamp_ms)
+    if batch.size() > _BATCH_BYTES:
+        raise BatchFailed(Verdict(Action.POISON), "larger than a batch can be")
+    return batch
 
 
 def _check(known: Collection[int], place: TopicPartition) -> None:

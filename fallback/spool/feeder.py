@@ -159,10 +159,13 @@ class Feeder:
         if job is None:
             return None
         chunks = await self._loop.run_in_executor(self._thread, self._read, job)
-        damages = self.reader.absorb(job, chunks)
-        self._found.set()
-        if damages:
-            await self._take_stock(job, damages)
+        for chunk in chunks:
+            damages = self.reader.absorb(job, (chunk,))
+            self._found.set()
+            if damages:
+                await self._take_stock(job, damages)
+            # In small steps: whoever shares the event loop must not feel that a backlog is read.
+            await asyncio.sleep(0)
         self._note_ack()
         return 0.0 if job.is_urgent else _IDLE_PAUSE_S
 

@@ -73,6 +73,7 @@ class LiveSegment:
         "lanes",
         "lost",
         "name",
+        "resume",
         "scanned",
     )
 
@@ -88,6 +89,8 @@ class LiveSegment:
         self.lanes: dict[bytes, Presence] = {}
         self.scanned = Spot(HEADER_BYTES, name.base)
         """The index is complete up to here."""
+        self.resume = self.scanned
+        """Where the last read ended: whoever goes on from there reads nothing twice."""
         self.is_busy = False
         """It is being rewritten, and must not be deleted now."""
         self.indexed = end_seq is None
@@ -124,6 +127,7 @@ class LiveSegment:
             self.note(record, offset)
         self.extent = extent
         self.damaged = Ranges()
+        self.resume = Spot(HEADER_BYTES, self.name.base)
 
     def find(self, lane: bytes, seq: int) -> Spot | None:
         """Where to read on for the lane's first record from `seq` on, as far as is indexed."""
@@ -133,4 +137,5 @@ class LiveSegment:
         first = max(0, bisect_right(self._block_seqs, seq) - 1)
         blocks = presence.blocks >> first
         block = first + (blocks & -blocks).bit_length() - 1
-        return Spot(self._block_offsets[block], self._block_seqs[block])
+        spot = Spot(self._block_offsets[block], self._block_seqs[block])
+        return self.resume if spot.seq < self.resume.seq <= seq else spot

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 from fallback.errors import SpoolClosed
 from fallback.spool.record import OVERHEAD, Record
-
-
-class _Taken(NamedTuple):
-    seq: int
-    appended_ms: int
 
 
 class Lane:
@@ -43,7 +37,7 @@ class Lane:
         self.ready: deque[Record] = deque()
         self.ready_bytes = 0
         self._next_bytes = 0
-        self._taken: deque[_Taken] = deque()
+        self._taken: deque[Record] = deque()
         self._highest_taken = acked
         self._waiter: asyncio.Future[None] | None = None
         self._on_want = on_want
@@ -84,9 +78,12 @@ class Lane:
             raise ValueError(f"seq={seq!r} was not handed out")
         self.acked = seq
         taken = self._taken
+        before = len(taken)
+        if seq == self._highest_taken:
+            taken.clear()
         while taken and taken[0].seq <= seq:
             taken.popleft()
-            self.pending -= 1
+        self.pending -= before - len(taken)
         if self._on_ack is not None:
             self._on_ack(self)
 
@@ -132,10 +129,29 @@ class Lane:
             return False
         self.ready.append(record)
         self.ready_bytes += size
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wake()
         return True
+
+    def offer_run(self, records: Sequence[Record], room: int) -> bool:
+        """Read ahead what is not below `next_seq`. False: not all of it; the rest is behind."""
+        ready, size, next_seq = self.ready, self.ready_bytes, self.next_seq
+        refused = None
+        # Written out, for a backlog goes through here.
+        for record in records:
+            if record.seq < next_seq:
+                continue
+            more = OVERHEAD + len(record.body)
+            if ready and size + more > room:
+                refused = record
+                break
+            ready.append(record)
+            size += more
+        self.ready_bytes = size
+        if ready:
+            self._wake()
+        if refused is not None:
+            self.fall_behind(refused)
+        return refused is None
 
     def wants(self, room: int) -> bool:
         """Whether to read from the disk for it: half of `room` is empty, and the next fits."""
@@ -175,6 +191,11 @@ class Lane:
         if waiter is not None and not waiter.done():
             waiter.set_exception(SpoolClosed("the spool is closed"))
 
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
     def _fits(self, size: int, room: int) -> bool:
         return not self.ready or self.ready_bytes + size <= room
 
@@ -187,11 +208,17 @@ class Lane:
         ready = self.ready
         records = [ready.popleft()]
         size = len(records[0].body)
-        while ready and len(records) < max_records and size + len(ready[0].body) <= max_bytes:
-            size += len(ready[0].body)
-            records.append(ready.popleft())
+        # Written out, for a backlog goes through here.
+        for _ in range(min(len(ready), max_records - 1)):
+            record = ready.popleft()
+            size += len(record.body)
+            if size > max_bytes:
+                size -= len(record.body)
+                ready.appendleft(record)
+                break
+            records.append(record)
         self.ready_bytes -= size + OVERHEAD * len(records)
-        self._taken.extend(_Taken(record.seq, record.appended_ms) for record in records)
+        self._taken += records
         self._highest_taken = records[-1].seq
         if self.is_behind:
             self._on_want()

@@ -10,6 +10,7 @@ Pure bookkeeping: decides what to read (`next_job`) and takes in what was read (
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,11 +23,15 @@ from fallback.spool.cursor import Cursor
 from fallback.spool.index import LiveSegment, Spot
 from fallback.spool.io import Access, Files
 from fallback.spool.lane import Lane
+from fallback.spool.record import Record
 from fallback.spool.recovery import Recovered
 from fallback.spool.scan import Chunk, Damage, Stretch, scan
 from fallback.spool.segment import HEADER_BYTES, SegmentName
 from fallback.spool.writer import Placed
 
+_STEP_BYTES = 64 * 1024
+"""What is read in one go: about 0.2 ms of work."""
+_REST_S = 0.00005
 _THIN_BYTES = 512
 """A segment this small is not worth a rewrite: header, and a frame for what was delivered."""
 
@@ -129,15 +134,17 @@ class Reader:
         return None
 
     def absorb(self, job: Job, chunks: Sequence[Chunk]) -> list[Damage]:
-        """Take in what a job read. The damage in it, without what was met before."""
+        """Take in what a job read, or a part of it, in order.
+
+        The damage in it, without what was met before.
+        """
         found = [segment for segment in self._segments if segment.name == job.segment]
         if not found:
             return []
         damages = []
-        spot = Spot(job.stretch.offset, job.stretch.seq)
         for chunk in chunks:
-            self._take_in(found[0], spot, chunk)
-            spot = Spot(chunk.next_offset, chunk.next_seq)
+            self._take_in(found[0], Spot(chunk.offset, chunk.seq), chunk)
+            found[0].resume = Spot(chunk.next_offset, chunk.next_seq)
             if chunk.damage is not None:
                 damages.append(self._new_part(found[0], chunk.damage))
         return [damage for damage in damages if damage.lost or damage.size]
@@ -258,14 +265,13 @@ class Reader:
             for lane in self.lanes.values()
             if lane.is_behind and lane.is_active and start.seq <= lane.next_seq < chunk.next_seq
         }
+        found: dict[bytes, list[Record]] = {name: [] for name in covered}
         for record in chunk.records:
-            lane = covered.get(record.lane)
-            if lane is None or record.seq < lane.next_seq:
+            if record.lane in found:
+                found[record.lane].append(record)
+        for name, lane in covered.items():
+            if not lane.offer_run(found[name], room):
                 continue
-            if not lane.offer(record, room):
-                lane.fall_behind(record)
-                del covered[record.lane]
-        for lane in covered.values():
             lane.move_on(chunk.next_seq)
             if chunk.next_seq >= self._head:
                 lane.catch_up()
@@ -309,9 +315,16 @@ def _base(segment: LiveSegment) -> int:
     return segment.name.base
 
 
-def read(files: Files, directory: Path, job: Job) -> list[Chunk]:
-    """Do a job. A segment that is gone reads as one hole. Raises `OSError`."""
-    stretch = job.stretch
+def read(
+    files: Files, directory: Path, job: Job, *, rest: Callable[[float], None] = time.sleep
+) -> list[Chunk]:
+    """Do a job. A segment that is gone reads as one hole. Raises `OSError`.
+
+    In small steps with a rest between them: the interpreter runs one thread at a time, and who
+    reads must not keep the event loop waiting.
+    """
+    stretch = replace(job.stretch, limit=min(_STEP_BYTES, job.stretch.limit))
+    enough = job.stretch.offset + job.stretch.limit
     try:
         file = files.open(directory / job.segment.file_name(), Access.READ)
     except FileNotFoundError:
@@ -321,9 +334,11 @@ def read(files: Files, directory: Path, job: Job) -> list[Chunk]:
         while True:
             chunk = scan(file, stretch)
             chunks.append(chunk)
-            if chunk.at_end or chunk.next_seq > job.until_seq:
+            is_enough = chunk.next_offset + stretch.limit > enough
+            if chunk.at_end or (is_enough and chunk.next_seq > job.until_seq):
                 return chunks
             stretch = replace(stretch, offset=chunk.next_offset, seq=chunk.next_seq)
+            rest(_REST_S)
     finally:
         file.close()
 
@@ -331,4 +346,11 @@ def read(files: Files, directory: Path, job: Job) -> list[Chunk]:
 def _nothing(stretch: Stretch) -> Chunk:
     end_seq = stretch.seq if stretch.end_seq is None else stretch.end_seq
     hole = Damage(stretch.offset, 0, stretch.seq, end_seq - stretch.seq)
-    return Chunk(damage=hole, next_offset=stretch.extent, next_seq=end_seq, at_end=True)
+    return Chunk(
+        stretch.offset,
+        stretch.seq,
+        damage=hole,
+        next_offset=stretch.extent,
+        next_seq=end_seq,
+        at_end=True,
+    )

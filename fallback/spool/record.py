@@ -106,6 +106,36 @@ def decode(data: bytes, at: int, marker: int) -> Frame | Incomplete | None:
     return _decode_passed(data, at, seq, kind, size)
 
 
+def decode_run(
+    data: bytes, at: int, marker: int, seq: int, past: int | None
+) -> tuple[list[Record], list[int], int]:
+    """The records from an offset on, where their frames begin, and the offset behind the last.
+
+    For as long as each is whole and has the next number, from `seq` on and below `past`. What
+    ends the run is for `decode` to say.
+    """
+    records: list[Record] = []
+    starts: list[int] = []
+    unpack, new = _WHOLE.unpack_from, tuple.__new__
+    size = len(data)
+    # Written out, for a backlog goes through here.
+    while at + OVERHEAD <= size and seq != past:
+        mark, crc, length, number, kind, lane_bytes, appended_ms = unpack(data, at)
+        end = at + _BEFORE_LENGTH + length
+        lane_at = at + OVERHEAD
+        body_at = lane_at + lane_bytes
+        if mark != marker or number != seq or kind != _RECORD or not body_at <= end <= size:
+            break
+        if crc32(data[at + _HEAD.size : end], marker) != crc:
+            break
+        parts = (seq, data[lane_at:body_at], data[body_at:end], appended_ms)
+        records.append(new(Record, parts))
+        starts.append(at)
+        at = end
+        seq += 1
+    return records, starts, at
+
+
 def _decode_passed(data: bytes, at: int, seq: int, kind: int, size: int) -> Frame | None:
     if kind != _PASSED or size != OVERHEAD + _PAST.size:
         return None

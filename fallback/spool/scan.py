@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fallback.spool.io import File
-from fallback.spool.record import OVERHEAD, Frame, Incomplete, Record, decode
+from fallback.spool.record import OVERHEAD, Frame, Incomplete, Record, decode, decode_run
 
 _MARKER = struct.Struct("<I")
 _WINDOW = 256 * 1024
@@ -44,6 +44,9 @@ class Stretch:
 class Chunk:
     """What was read. Damage ends a chunk, so that at most one stands in it, as its last."""
 
+    offset: int
+    """Where it begins, and the sequence number expected there."""
+    seq: int
     records: list[Record] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     damage: Damage | None = None
@@ -57,10 +60,16 @@ class Chunk:
 
 def scan(file: File, stretch: Stretch) -> Chunk:
     """Read the next frames of a segment. Raises `OSError`."""
-    chunk = Chunk(end=stretch.offset, next_offset=stretch.offset, next_seq=stretch.seq)
+    chunk = Chunk(
+        stretch.offset,
+        stretch.seq,
+        end=stretch.offset,
+        next_offset=stretch.offset,
+        next_seq=stretch.seq,
+    )
     base = stretch.offset
     data = file.read_at(base, min(stretch.limit, stretch.extent - base))
-    while chunk.next_seq != stretch.end_seq:
+    while not _take_run(data, stretch, chunk):
         frame = decode(data, chunk.next_offset - base, stretch.marker)
         if isinstance(frame, Incomplete) and chunk.next_offset + frame.size <= stretch.extent:
             if chunk.next_offset > stretch.offset:
@@ -72,14 +81,22 @@ def scan(file: File, stretch: Stretch) -> Chunk:
         if not isinstance(frame, Frame) or not _is_next(frame, stretch, chunk.next_seq):
             _skip(file, stretch, chunk)
             return chunk
-        if frame.record is not None:
-            chunk.records.append(frame.record)
-            chunk.offsets.append(chunk.next_offset)
         chunk.next_offset += frame.size
         chunk.end = chunk.next_offset
         chunk.next_seq = frame.past
     chunk.at_end = True
     return chunk
+
+
+def _take_run(data: bytes, stretch: Stretch, chunk: Chunk) -> bool:
+    """Take in the records that plainly follow. Whether the last one is among them."""
+    base, at = stretch.offset, chunk.next_offset - stretch.offset
+    records, starts, end = decode_run(data, at, stretch.marker, chunk.next_seq, stretch.end_seq)
+    chunk.records += records
+    chunk.offsets += [base + start for start in starts]
+    chunk.end = chunk.next_offset = base + end
+    chunk.next_seq += len(records)
+    return chunk.next_seq == stretch.end_seq
 
 
 def _is_next(frame: Frame, stretch: Stretch, seq: int) -> bool:

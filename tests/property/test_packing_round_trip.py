@@ -1,13 +1,16 @@
-"""A packed record comes back as it was, and nothing else comes back at all."""
+"""A packed record comes back as it was, and goes to Kafka as the driver would have sent it."""
 
 from __future__ import annotations
 
 import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.codec import WireRecord, encode
 from streaming.packing import UnreadableRecord, pack, unpack
+from streaming.record_batch import RecordBatch
 from tests.support.kafka_log import ride_request
 
 some_bytes = st.none() | st.binary(max_size=200)
@@ -43,6 +46,42 @@ def test_event_of_the_service_is_packed_small():
     assert len(pack(record)) < record.size_bytes + 80
 
 
-def test_header_that_cannot_be_packed_is_refused():
-    with pytest.raises(ValueError, match="cannot be packed"):
-        pack(WireRecord(b"k", b"v", (("x" * 70_000, b""),)))
+@given(records)
+def test_bytes_of_another_version_are_refused(record):
+    packed = pack(record)
+    for version in (b"\1", b"\3"):
+        with pytest.raises(UnreadableRecord, match="version"):
+            unpack(version + packed[1:])
+
+
+@given(st.lists(records, min_size=1, max_size=5), st.integers(0, 2**41))
+def test_batch_is_the_one_that_the_driver_builds(wanted, timestamp_ms):
+    theirs = BatchBuilder(1 << 20, 0)
+    for record in wanted:
+        theirs.append(
+            timestamp=timestamp_ms,
+            key=record.key,
+            value=record.value,
+            headers=list(record.headers),
+        )
+    ours = RecordBatch([pack(record) for record in wanted], timestamp_ms)
+    assert (ours.size(), ours.record_count()) == (theirs.size(), theirs.record_count())
+    for batch in (ours, theirs):
+        batch._set_producer_state(7, 3, 12)
+    assert ours._build() == bytes(theirs._build())
+
+
+def test_large_batch_of_large_records_reads_back():
+    wanted = [WireRecord(b"k", bytes(number), (("h", None),)) for number in range(5_000)]
+    batch = RecordBatch([pack(record) for record in wanted], 5)._build()
+    read = DefaultRecordBatch(bytearray(batch))
+    assert read.validate_crc()
+    assert [(record.offset, record.timestamp, len(record.value)) for record in read] == [
+        (number, 5, number) for number in range(5_000)
+    ]
+
+
+def test_batch_takes_nothing_but_packed_records():
+    for wrong in (b"", b"\1" + pack(WireRecord(b"k", b"v"))):
+        with pytest.raises(UnreadableRecord):
+            RecordBatch([pack(WireRecord(b"k", b"v")), wrong], 5)

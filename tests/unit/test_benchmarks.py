@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.__main__ import discover, main
-from benchmarks.benchmark import Case, measure
+from benchmarks.benchmark import Case, Reading, measure
 
 
 class _Clock:
@@ -33,14 +34,38 @@ def _two_cases(clock):
 def test_measure_divides_by_operations_and_relates_to_the_first_case():
     clock = _Clock()
     bare, ours = measure(_two_cases(clock), rounds=3, now_ns=lambda: clock.ns)
-    assert (bare.ns, bare.ratio) == (100, 1)
-    assert (ours.ns, ours.ratio) == (300, 3)
+    assert (bare.typical, bare.ratio) == (0.1, 1)
+    assert (ours.typical, round(ours.ratio, 9)) == (0.3, 3)
 
 
 def test_measure_runs_the_cases_in_turn():
     clock = _Clock()
     measure(_two_cases(clock), rounds=2, now_ns=lambda: clock.ns)
     assert clock.log == ["bare", "ours"] * 3
+
+
+def test_measure_prepares_every_round_and_does_not_time_it():
+    clock = _Clock()
+    benchmark = _two_cases(clock)
+    cases = [
+        replace(one, prepare=lambda: clock.spend("set up", 9_000)) for one in benchmark.cases()
+    ]
+    benchmark.cases = lambda: cases
+    bare, _ = measure(benchmark, rounds=1, now_ns=lambda: clock.ns)
+    assert clock.log == ["set up", "bare", "set up", "ours"] * 2
+    assert bare.typical == 0.1
+
+
+def test_reading_is_the_figure_itself_and_the_benchmark_is_closed():
+    values, closed = iter([9.0, 2.0, 4.0, 3.0]), []
+    reading = Reading(label="lag", run=lambda: next(values))
+    benchmark = SimpleNamespace(
+        cases=lambda: [reading], rounds=3, close=lambda: closed.append(True), name="n", what="w"
+    )
+    (figure,) = measure(benchmark, rounds=25)
+    assert (figure.typical, figure.least, figure.most) == (3, 2, 4)
+    assert figure.is_reading
+    assert closed == [True]
 
 
 @pytest.mark.parametrize("name", discover())

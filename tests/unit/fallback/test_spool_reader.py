@@ -122,6 +122,23 @@ def test_lane_with_rare_records_reads_only_their_blocks():
     assert files.calls["open"] - opens == 6
 
 
+def test_backlog_of_lanes_in_step_is_read_about_once():
+    """Once each read began at the block's start: half of what was read had been read before."""
+    files = FaultyFiles()
+    spool = _spool(files, lookahead_bytes=1_400, lane_lookahead_bytes=700)
+    _append(spool, *[b"a", b"b"] * 60)
+    written = sum(segment.extent for segment in spool.reader._segments)
+    for lane in spool.reader.lanes.values():
+        lane.release()
+    reads = files.calls["read"]
+    while spool.reader.unread() or any(lane.pending for lane in spool.reader.lanes.values()):
+        for lane in spool.reader.lanes.values():
+            if records := spool.take(lane):
+                lane.ack(records[-1].seq)
+        spool.read_all()
+    assert files.calls["read"] - reads <= 1.45 * written / 256
+
+
 def test_parked_lane_costs_the_others_no_read():
     files = FaultyFiles()
     spool = _spool(files)

@@ -14,6 +14,7 @@ from fallback.spool.record import (
     Incomplete,
     Record,
     decode,
+    decode_run,
     encode,
     encode_passed,
     frame_bytes,
@@ -80,3 +81,45 @@ def test_decode_of_other_kind_finds_nothing(kind):
 
 def test_decode_of_zeros_finds_nothing():
     assert decode(bytes(100), 0, MARKER) is None
+
+
+def _frames(*seqs: int) -> bytes:
+    return b"".join(encode(RECORD._replace(seq=seq), MARKER) for seq in seqs)
+
+
+def test_run_of_records_is_what_single_decodes_find():
+    data = b"abc" + _frames(7, 8, 9)
+    records, starts, end = decode_run(data, 3, MARKER, 7, None)
+    size = len(_frames(7))
+    assert (starts, end) == ([3, 3 + size, 3 + 2 * size], len(data))
+    assert records == [decode(data, start, MARKER).record for start in starts]
+    assert all(type(record) is Record for record in records)
+
+
+@pytest.mark.parametrize(
+    ("behind", "past"),
+    [
+        (_frames(8)[:-1], None),
+        (_frames(9), None),
+        (_frames(7), None),
+        (_frames(8), 8),
+        (encode_passed(8, 12, MARKER), None),
+        (encode(RECORD._replace(seq=8), MARKER ^ 1), None),
+        (bytes(100), None),
+        (b"", None),
+    ],
+)
+def test_run_ends_before_what_does_not_plainly_follow(behind, past):
+    data = _frames(7)
+    records, _, end = decode_run(data + behind, 0, MARKER, 7, past)
+    assert ([record.seq for record in records], end) == ([7], len(data))
+
+
+def test_run_with_any_flipped_bit_ends_there():
+    frames = bytearray(_frames(7, 8))
+    for bit in range(len(frames) * 8):
+        frames[bit // 8] ^= 1 << bit % 8
+        records, _, end = decode_run(bytes(frames), 0, MARKER, 7, None)
+        whole = bit // 8 * 2 // len(frames)
+        assert (len(records), end) == (whole, whole * len(frames) // 2)
+        frames[bit // 8] ^= 1 << bit % 8
