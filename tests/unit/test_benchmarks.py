@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks import backlog
 from benchmarks.__main__ import discover, main
 from benchmarks.benchmark import Case, Reading, measure
 
@@ -69,7 +70,8 @@ def test_reading_is_the_figure_itself_and_the_benchmark_is_closed():
 
 
 @pytest.mark.parametrize("name", discover())
-def test_benchmark_runs_one_round_and_prints_its_table(name, capsys):
+def test_benchmark_runs_one_round_and_prints_its_table(name, capsys, monkeypatch):
+    monkeypatch.setattr(backlog, "EVENTS", 20_000)
     assert main([name, "--rounds", "1"]) == 0
     assert f"## {name}" in capsys.readouterr().out
 
