@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pricing.drain import Drain
 from pricing.errors import StartupError
@@ -48,6 +49,17 @@ class ServerConfig:
         for name, least in (("drain_delay_s", 0), ("grace_s", 1), ("keep_alive_s", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be at least {least}")
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, but that nothing is kept of a connection which the client has reset.
+
+    uvicorn leaves such a one its keep-alive timer, and with it all its memory for as long.
+    """
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
 
 
 class DrainingServer(uvicorn.Server):
@@ -140,6 +152,7 @@ async def serve(
             server_header=False,
             proxy_headers=False,
             ws="none",
+            http=_Protocol,
             timeout_keep_alive=ending.keep_alive_s,
             timeout_graceful_shutdown=ending.grace_s,
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import orjson
 
@@ -14,14 +13,8 @@ from pricing.local_zones import Held, Live
 from pricing.mode.policy import ModePolicy
 from pricing.model import MICRO, Zone, ZoneState
 
-
-class Known(NamedTuple):
-    """A price whose text was there, or will be there the next time."""
-
-    rendered: Rendered
-    live: Live
-    age_ms: int
-    via: Via
+Known = tuple[Rendered, Live, int, Via]
+"""A price whose text was there, or will be there the next time; its origin, its age in ms."""
 
 
 class PriceTexts:
@@ -52,7 +45,7 @@ class PriceTexts:
         ladder, metrics = self._ladder, self._parts.metrics
         since_s, now_ms = ladder.memo_since_s(policy.read), ladder.now_ms()
         texts: dict[str, bytes] = {}
-        told: list[Known] = []
+        told: list[tuple[Live, int]] = []
         open_zones: list[Zone] = []
         for zone in zones:
             held = ladder.remembered(zone, since_s)
@@ -60,28 +53,30 @@ class PriceTexts:
             if known is None:
                 open_zones.append(zone)
             else:
-                texts[zone.zone_id] = known.rendered.body(known.age_ms)
-                told.append(known)
+                rendered, live, age_ms, _ = known
+                texts[zone.zone_id] = rendered.body(age_ms)
+                told.append((live, age_ms))
         if open_zones:
             told += await self._read_many(open_zones, policy, texts)
-        metrics.reads.remembered_many([(known.live, known.age_ms) for known in told])
+        metrics.reads.remembered_many(told)
         return texts
 
     async def _read_many(
         self, zones: Sequence[Zone], policy: ModePolicy, texts: dict[str, bytes]
-    ) -> list[Known]:
-        """Read what is open and add its texts; returns those that were rendered before."""
+    ) -> list[tuple[Live, int]]:
+        """Read what is open and add its texts; returns origin and age of those not counted yet."""
         climb = await self._ladder.find(zones, policy.read)
         now_ms = self._ladder.now_ms()
-        told: list[Known] = []
+        told: list[tuple[Live, int]] = []
         others: list[Zone] = []
         for zone in zones:
             known = self._just_found(zone, climb, policy, now_ms)
             if known is None:
                 others.append(zone)
             else:
-                texts[zone.zone_id] = known.rendered.body(known.age_ms)
-                told.append(known)
+                rendered, live, age_ms, _ = known
+                texts[zone.zone_id] = rendered.body(age_ms)
+                told.append((live, age_ms))
         answers = self._ladder.answers(others, climb, policy.read)
         self._parts.metrics.reads.answered(answers)
         texts.update((answer.zone.zone_id, text(answer, policy.mode)) for answer in answers)
@@ -108,7 +103,7 @@ class PriceTexts:
         age_ms = now_ms - held.state.window_end_ms
         if age_ms > rendered.steady_ms:
             return None
-        return Known(rendered, live, max(0, age_ms), via)
+        return rendered, live, max(0, age_ms), via
 
     def _render(self, zone: Zone, state: ZoneState, live: Live, policy: ModePolicy) -> Rendered:
         surge, tick_ms = policy.read.surge, self._ladder.tick_ms
