@@ -26,6 +26,7 @@ from streaming.codec import WireRecord, encode
 from streaming.config import KafkaConfig
 from streaming.errors import InvalidMessage
 from streaming.events import Event
+from streaming.packing import pack
 from streaming.partitioning import partition_for
 from streaming.topics import all_topics, ensure_topics, full_name
 from tests.support.kafka_log import ride_request, ride_requests
@@ -217,7 +218,7 @@ async def test_more_than_a_request_can_hold_goes_in_several(proxied):
     """All batches together are larger than what a broker takes: such a request never ends."""
     proxy, config = proxied
     await make_topic(config, "equilibrium.wide", LANES)
-    record = WireRecord(b"k", bytes(LARGE))
+    record = pack(WireRecord(b"k", bytes(LARGE)))
     async with BatchSender(config, now=time.time) as sender, asyncio.timeout(60):
         await asyncio.gather(
             *(sender.send("equilibrium.wide", n, [record], size=LARGE) for n in range(LANES))

@@ -17,6 +17,7 @@ OPEN_TO_ALL = {
     "/health",
     "/health/live",
     "/health/ready",
+    "/api/health",
     "/metrics",
     "/docs",
     "/openapi.json",
