@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from pricing.cache import RedisConfig, RedisStates
+from pricing.redis_client import open_pool
 from tests.support.zone_states import STEP_MS, TICK_MS, calm, zone_state
 
 A_HASH = {
@@ -111,3 +112,12 @@ async def test_unreadable_hashes_are_logged_once_a_minute(redis_url, redis):
             for clock[0] in (0.0, 1.0, 59.0, 60.0, 61.0):
                 assert await states.read(["a"]) == {}
     assert [(log["zone_id"], log["count"]) for log in logs] == [("a", 1), ("a", 3)]
+
+
+async def test_connection_that_the_pool_lost_is_closed_with_it(redis_url):
+    pool = open_pool(config(redis_url), 1_000, 2)
+    connection = await pool.get_connection()
+    pool._in_use_connections.remove(connection)  # as a cancelled call may leave it
+    assert connection.is_connected
+    await pool.aclose()
+    assert not connection.is_connected
