@@ -90,9 +90,11 @@ class _Pool(ConnectionPool):
         return connection
 
     async def aclose(self) -> None:
-        await super().aclose()
-        for connection in self._made:
-            await connection.disconnect(nowait=True)
+        try:
+            await super().aclose()
+        finally:
+            for connection in self._made:
+                await connection.disconnect(nowait=True)
 
 
 def open_pool(config: RedisConfig, timeout_ms: int, max_connections: int) -> ConnectionPool:

@@ -37,11 +37,12 @@ class RecordBatch:
         self._timestamp_ms = timestamp_ms
         self._producer = (-1, -1, 0)
         self._records = _framed(records)
+        self._size = OVERHEAD + len(self._records)
         self._whole: bytes | None = None
 
     def size(self) -> int:
         """Bytes of the batch."""
-        return OVERHEAD + len(self._records)
+        return self._size
 
     def record_count(self) -> int:
         return self._count

@@ -230,18 +230,20 @@ class Feeder:
     async def _take_stock(self, job: Job, damages: Sequence[Damage]) -> None:
         """Count and tell what is damaged, and keep its bytes before a cursor moves past it."""
         self._is_keeping = True
-        for damage in damages:
-            self.holes += 1
-            self.corrupt_records += damage.lost
-            self.corrupt_bytes += damage.size
-            _log.error(
-                "spool damaged",
-                segment=job.segment.file_name(),
-                at=damage.at,
-                size=damage.size,
-                lost=damage.lost,
-            )
-            self._on_damage(damage)
-            keep = (self._files, self._directory, self._quarantine, job.segment, damage)
-            await self._loop.run_in_executor(self._thread, keep_damage, *keep)
-        self._is_keeping = False
+        try:
+            for damage in damages:
+                self.holes += 1
+                self.corrupt_records += damage.lost
+                self.corrupt_bytes += damage.size
+                _log.error(
+                    "spool damaged",
+                    segment=job.segment.file_name(),
+                    at=damage.at,
+                    size=damage.size,
+                    lost=damage.lost,
+                )
+                self._on_damage(damage)
+                keep = (self._files, self._directory, self._quarantine, job.segment, damage)
+                await self._loop.run_in_executor(self._thread, keep_damage, *keep)
+        finally:
+            self._is_keeping = False
