@@ -69,6 +69,7 @@ def test_batch_is_the_one_that_the_driver_builds(wanted, timestamp_ms):
     for batch in (ours, theirs):
         batch._set_producer_state(7, 3, 12)
     assert ours._build() == bytes(theirs._build())
+    assert ours.size() == len(ours._build())
 
 
 def test_large_batch_of_large_records_reads_back():
