@@ -135,7 +135,8 @@ async def test_static_member_keeps_its_slots_through_a_restart_of_the_broker(own
     async with reader_of(config, "a") as first, reader_of(config, "b") as second:
         readings = [Reading(first), Reading(second)]
         async with asyncio.timeout(20):
-            while sum(len(reading.open) for reading in readings) < 6:
+            # The first to join holds all slots until the second has joined too.
+            while sorted(len(reading.open) for reading in readings) != [3, 3]:
                 for reading in readings:
                     await reading.poll(0.1)
         shares = [set(reading.open) for reading in readings]
