@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fallback.background import in_background
 from fallback.clock import Monotonic
 from fallback.sketch import LatencySketch
 
@@ -15,12 +16,8 @@ async def watching_lag(
     sketch: LatencySketch, *, now_s: Monotonic, every_s: float = 0.05
 ) -> AsyncIterator[None]:
     """While open, record in `sketch` by how many seconds a timer of `every_s` is late."""
-    task = asyncio.create_task(_watch(sketch, now_s, every_s), name="loop lag")
-    try:
+    async with in_background("loop lag", _watch(sketch, now_s, every_s)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _watch(sketch: LatencySketch, now_s: Monotonic, every_s: float) -> None:

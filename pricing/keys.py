@@ -24,6 +24,7 @@ from typing import Any
 
 import structlog
 
+from fallback.background import in_background
 from pricing.errors import PricingError
 
 _log = structlog.get_logger(__name__)
@@ -218,12 +219,8 @@ class KeyWatch:
     @asynccontextmanager
     async def watching(self, every_s: float = 1.0) -> AsyncIterator[None]:
         """While open, follow the file."""
-        task = asyncio.create_task(self._follow(every_s), name="keys")
-        try:
+        async with in_background("keys", self._follow(every_s)):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def _follow(self, every_s: float) -> None:
         while True:

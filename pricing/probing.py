@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from fallback.background import in_background
 from fallback.breaker import BreakerRegistry, CircuitBreaker, State
 from fallback.clock import monotonic_s
 from fallback.errors import RejectedLocally
@@ -49,20 +50,13 @@ async def probing(
     the dependency's breaker, and also where it is not closed: so it closes without traffic.
     While it is open they only look: one that succeeds after others failed cuts the wait short.
     """
-    # No task group: it would wrap whatever the body raises.
-    tasks = [
-        asyncio.create_task(
-            _keep_probing(health, _Probe(name, probe, breaker, timeout_s, observers), every_s)
-        )
+    work = [
+        _keep_probing(health, _Probe(name, probe, breaker, timeout_s, observers), every_s)
         for name, probe in probes.items()
         for breaker in [None if breakers is None else breakers.get(name)]
     ]
-    try:
+    async with in_background("probing", *work):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from fallback.background import in_background
 from pricing.database import DatabaseConfig
 from pricing.errors import DependencyError
 from pricing.operations_store import PostgresOperations
@@ -51,13 +52,9 @@ async def open_projection(
             rewind_ms=REWIND_MS,
             now_ms=now_ms,
         ) as reader,
+        in_background("projection", OperationsProjection(reader, store).run()),
     ):
-        task = asyncio.create_task(OperationsProjection(reader, store).run(), name="projection")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        yield
 
 
 class OperationsProjection:

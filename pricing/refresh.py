@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 
+from fallback.background import in_background
 from fallback.clock import Monotonic, monotonic_s
 from pricing.ladder import reason_of
 from pricing.local_zones import Live, LocalZones
@@ -154,10 +155,8 @@ class ZoneRefresh:
 async def refreshing(refresh: ZoneRefresh) -> AsyncIterator[None]:
     """Load what is on disk, then refresh while open; what is known at the end is saved."""
     await refresh.load()
-    task = asyncio.create_task(refresh.run(), name="refresh")
     try:
-        yield
+        async with in_background("refresh", refresh.run()):
+            yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         await refresh.save()

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import stamina
 import structlog
 
+from fallback.background import in_background
 from streaming.config import KafkaConfig
 from streaming.errors import BrokerError
 from streaming.topics import TopicClash, ensure_topics
@@ -58,12 +59,8 @@ async def topics_in_background(
     config: KafkaConfig, *, on_retry: OnRetry = _unheard
 ) -> AsyncIterator[None]:
     """While open, see to it that the topics are there, as soon as Kafka is."""
-    task = asyncio.create_task(_keep_topics(config, on_retry), name="topics")
-    try:
+    async with in_background("topics", _keep_topics(config, on_retry)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _keep_topics(config: KafkaConfig, on_retry: OnRetry) -> None:

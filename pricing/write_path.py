@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import structlog
 
+from fallback.background import in_background
 from fallback.clock import Wall
 from fallback.dead_letters import DeadLetterBox
 from fallback.errors import SpoolError
@@ -125,7 +125,7 @@ async def _deliver(
     config = PumpConfig(records_per_s=settings.replay_events_per_s)
     pump = Pump(spool, sink, bury=burial.bury, config=config, observers=(metrics,))
     await stack.enter_async_context(pump)
-    await stack.enter_async_context(_running(burial.run(metrics.put_back), "dead-letters"))
+    await stack.enter_async_context(in_background("dead letters", burial.run(metrics.put_back)))
 
     def pump_for(orphan: Spool) -> Pump:
         return Pump(
@@ -137,7 +137,7 @@ async def _deliver(
         adopting(home, spool.directory, spool_config(settings), pump_for)
     )
     delivery = Delivery(spool=spool, pump=pump, sender=sender, burial=burial)
-    await stack.enter_async_context(_running(_show(delivery, metrics), "spool-metrics"))
+    await stack.enter_async_context(in_background("spool metrics", _show(delivery, metrics)))
     stack.push_async_callback(pump.drain, DRAIN_S)
     return delivery
 
@@ -181,14 +181,3 @@ def spool_config(settings: Settings) -> SpoolConfig:
         entry_bytes=ENTRY_BYTES,
         close_timeout_s=_CLOSE_S,
     )
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
-    """Run a task beside the block, and end it with the block."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

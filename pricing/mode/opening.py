@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from fallback.background import in_background
 from fallback.breaker import BreakerRegistry, Transition, Verdict
 from fallback.bulkhead import Bulkhead
 from fallback.clock import Monotonic, Wall, monotonic_s, wall_s
@@ -120,9 +119,9 @@ async def open_system_mode(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(watching_lag(lag, now_s=now_s))
         await stack.enter_async_context(orchestrator)
-        await stack.enter_async_context(_running(journal.run(), "mode journal"))
+        await stack.enter_async_context(in_background("mode journal", journal.run()))
         if fleet is not None:
-            await stack.enter_async_context(_running(fleet.run(), "fleet"))
+            await stack.enter_async_context(in_background("fleet", fleet.run()))
         parts.bell.rings = orchestrator.poke
         yield SystemMode(
             orchestrator=orchestrator,
@@ -154,14 +153,3 @@ def _spool_facts(delivery: Delivery | None) -> Callable[[], SpoolFacts | None]:
         )
 
     return facts
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
-    """Run a task beside the block, and end it with the block."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
