@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
@@ -82,160 +83,203 @@ _SERVICE = _path("service", "The dependency behind the breaker.", "redis")
 _LETTER = _path("message_id", "As the list has it.", "0123456789abcdef")
 
 
-def add_admin(app: FastAPI, parts: ApiParts) -> None:
-    admin, letters, overrides = Admin(parts), Letters(parts), Overrides(parts)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    """One endpoint for operators: what is not the same for all of them."""
 
-    def route(
-        method: str,
-        path: str,
-        endpoint: Endpoint,
-        summary: str,
-        answer: type[BaseModel],
-        example: Any,
-        *,
-        query: type[BaseModel] | None = None,
-        body: type[BaseModel] | None = None,
-        parameters: Sequence[Mapping[str, Any]] = (),
-        problems: Sequence[Kind] = (),
-        description: str = "",
-    ) -> None:
-        kinds = [BUSY, NOT_READY, *problems]
-        if query is not None or body is not None:
-            kinds.append(INVALID_INPUT)
-        if body is not None:
-            kinds += BODY_PROBLEMS
-        words = summary.replace("'", "").split()
-        operation = Operation(
-            method=method,
-            path=path,
-            operation_id=words[0].lower() + "".join(word.capitalize() for word in words[1:]),
+    method: str
+    path: str
+    endpoint: Endpoint
+    summary: str
+    answer: type[BaseModel]
+    example: Any
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    parameters: Sequence[Mapping[str, Any]] = ()
+    problems: Sequence[Kind] = ()
+    description: str = ""
+
+    @property
+    def operation(self) -> Operation:
+        query, body = self.query, self.body
+        return Operation(
+            method=self.method,
+            path=self.path,
+            operation_id=_camel(self.summary),
             tag="operators",
-            summary=summary,
-            description=description or f"{summary}, by an operator.",
-            answer=answer,
-            example=example,
+            summary=self.summary,
+            description=self.description or f"{self.summary}, by an operator.",
+            answer=self.answer,
+            example=self.example,
             role=Role.OPERATOR,
-            problems=kinds,
-            parameters=[*parameters, *(query_parameters(query) if query else ())],
+            problems=self._kinds(),
+            parameters=[*self.parameters, *(query_parameters(query) if query else ())],
             is_body_required=query is None,
             body=None
             if body is None
             else {"schema": reference(body), "example": _BODY_EXAMPLES[body]},
         )
-        add(app, endpoint, operation)
 
-    override = {"data": _OVERRIDE_EXAMPLE, "mode": "degraded", "level": "moderate", "durable": True}
-    route(
-        "POST",
-        _LEVEL,
-        overrides.set_level,
-        "Override the mode",
-        OverrideAnswer,
-        override,
+    def _kinds(self) -> Sequence[Kind]:
+        takes_input = self.query is not None or self.body is not None
+        return [
+            BUSY,
+            NOT_READY,
+            *self.problems,
+            *([INVALID_INPUT] if takes_input else ()),
+            *(BODY_PROBLEMS if self.body is not None else ()),
+        ]
+
+
+def _camel(summary: str) -> str:
+    first, *others = summary.replace("'", "").split()
+    return first.lower() + "".join(word.capitalize() for word in others)
+
+
+def add_admin(app: FastAPI, parts: ApiParts) -> None:
+    admin = Admin(parts)
+    for route in (
+        *_of_overrides(Overrides(parts)),
+        *_of_breakers(admin),
+        *_of_records(admin),
+        *_of_letters(Letters(parts)),
+    ):
+        add(app, route.endpoint, route.operation)
+
+
+def _of_overrides(overrides: Overrides) -> Iterator[_Route]:
+    yield _Route(
+        method="POST",
+        path=_LEVEL,
+        endpoint=overrides.set_level,
+        summary="Override the mode",
+        description="A floor, a pin or a ceiling, with a reason and an end. Below the level that "
+        "the inputs say it needs `force`, and lasts 15 min at most. The short form "
+        "`?level=&reason=`, without a body, is a floor of 30 min. Works with everything dead.",
+        answer=OverrideAnswer,
+        example={
+            "data": _OVERRIDE_EXAMPLE,
+            "mode": "degraded",
+            "level": "moderate",
+            "durable": True,
+        },
         query=SetLevelQuery,
         body=SetLevel,
         parameters=(IF_MATCH, PARAMETER),
         problems=(FORCE_NEEDED, CHANGED_MEANWHILE, INVALID_KEY, KEY_REUSED),
-        description="A floor, a pin or a ceiling, with a reason and an end. Below the level that "
-        "the inputs say it needs `force`, and lasts 15 min at most. The short form "
-        "`?level=&reason=`, without a body, is a floor of 30 min. Works with everything dead.",
     )
-    ended = {"data": None, "mode": "normal", "level": "normal", "durable": True}
-    route(
-        "DELETE",
-        _LEVEL,
-        overrides.end_override,
-        "End the override",
-        OverrideAnswer,
-        ended,
+    yield _Route(
+        method="DELETE",
+        path=_LEVEL,
+        endpoint=overrides.end_override,
+        summary="End the override",
+        answer=OverrideAnswer,
+        example={"data": None, "mode": "normal", "level": "normal", "durable": True},
         parameters=(IF_MATCH,),
         problems=(CHANGED_MEANWHILE,),
     )
-    breakers = {"data": [_BREAKER_EXAMPLE]}
-    route("GET", _BREAKER, admin.breakers, "List circuit breakers", Breakers, breakers)
-    route(
-        "POST",
-        f"{_BREAKER}/{{service}}/reset",
-        admin.reset_breaker,
-        "Reset a circuit breaker",
-        OneBreaker,
-        {"data": _BREAKER_EXAMPLE},
+
+
+def _of_breakers(admin: Admin) -> Iterator[_Route]:
+    all_of_them = {"data": [_BREAKER_EXAMPLE]}
+    yield _Route(
+        method="GET",
+        path=_BREAKER,
+        endpoint=admin.breakers,
+        summary="List circuit breakers",
+        answer=Breakers,
+        example=all_of_them,
+    )
+    yield _Route(
+        method="POST",
+        path=f"{_BREAKER}/{{service}}/reset",
+        endpoint=admin.reset_breaker,
+        summary="Reset a circuit breaker",
+        answer=OneBreaker,
+        example={"data": _BREAKER_EXAMPLE},
         parameters=(_SERVICE,),
         problems=(UNKNOWN_BREAKER,),
     )
-    route(
-        "POST",
-        f"{_BREAKER}/{{service}}/force-open",
-        admin.force_open,
-        "Force a circuit breaker open",
-        OneBreaker,
-        {"data": {**_BREAKER_EXAMPLE, "state": "FORCED_OPEN"}},
+    yield _Route(
+        method="POST",
+        path=f"{_BREAKER}/{{service}}/force-open",
+        endpoint=admin.force_open,
+        summary="Force a circuit breaker open",
+        answer=OneBreaker,
+        example={"data": {**_BREAKER_EXAMPLE, "state": "FORCED_OPEN"}},
         body=ForceOpen,
         parameters=(_SERVICE,),
         problems=(UNKNOWN_BREAKER,),
     )
-    route(
-        "POST",
-        "/api/admin/reset-circuit-breakers",
-        admin.reset_all,
-        "Reset every circuit breaker",
-        Breakers,
-        breakers,
+    yield _Route(
+        method="POST",
+        path="/api/admin/reset-circuit-breakers",
+        endpoint=admin.reset_all,
+        summary="Reset every circuit breaker",
+        answer=Breakers,
+        example=all_of_them,
     )
+
+
+def _of_records(admin: Admin) -> Iterator[_Route]:
     listing: dict[str, Any] = {"data": [], "next": None, "source": "database"}
-    route(
-        "GET",
-        f"{_RELIABILITY}/mode/history",
-        admin.history,
-        "List changes of the mode",
-        Listing,
-        listing,
+    yield _Route(
+        method="GET",
+        path=f"{_RELIABILITY}/mode/history",
+        endpoint=admin.history,
+        summary="List changes of the mode",
+        answer=Listing,
+        example=listing,
         query=PageQuery,
     )
-    route(
-        "GET",
-        "/admin/audit",
-        admin.audit,
-        "List operators' acts",
-        Listing,
-        listing,
+    yield _Route(
+        method="GET",
+        path="/admin/audit",
+        endpoint=admin.audit,
+        summary="List operators' acts",
+        answer=Listing,
+        example=listing,
         query=PageQuery,
     )
-    route(
-        "GET",
-        f"{_RELIABILITY}/reports/reliability",
-        admin.report,
-        "Report the reliability",
-        Report,
-        {"data": {"availability": 1.0}},
+    yield _Route(
+        method="GET",
+        path=f"{_RELIABILITY}/reports/reliability",
+        endpoint=admin.report,
+        summary="Report the reliability",
+        answer=Report,
+        example={"data": {"availability": 1.0}},
         query=ReportQuery,
     )
-    route(
-        "GET",
-        f"{_RELIABILITY}/dlq",
-        letters.listing,
-        "List dead letters",
-        LettersAnswer,
-        {"data": [], "next": None},
+
+
+def _of_letters(letters: Letters) -> Iterator[_Route]:
+    one = f"{_RELIABILITY}/dlq/{{message_id}}"
+    yield _Route(
+        method="GET",
+        path=f"{_RELIABILITY}/dlq",
+        endpoint=letters.listing,
+        summary="List dead letters",
+        answer=LettersAnswer,
+        example={"data": [], "next": None},
         query=LettersQuery,
     )
-    route(
-        "POST",
-        f"{_RELIABILITY}/dlq/{{message_id}}/retry",
-        letters.retry,
-        "Put a dead letter back",
-        LetterOutcome,
-        {"data": {"id": "0123456789abcdef", "outcome": "put back"}},
+    yield _Route(
+        method="POST",
+        path=f"{one}/retry",
+        endpoint=letters.retry,
+        summary="Put a dead letter back",
+        answer=LetterOutcome,
+        example={"data": {"id": "0123456789abcdef", "outcome": "put back"}},
         parameters=(_LETTER,),
         problems=(UNKNOWN_LETTER,),
     )
-    route(
-        "DELETE",
-        f"{_RELIABILITY}/dlq/{{message_id}}",
-        letters.discard,
-        "Discard a dead letter",
-        LetterOutcome,
-        {"data": {"id": "0123456789abcdef", "outcome": "discarded"}},
+    yield _Route(
+        method="DELETE",
+        path=one,
+        endpoint=letters.discard,
+        summary="Discard a dead letter",
+        answer=LetterOutcome,
+        example={"data": {"id": "0123456789abcdef", "outcome": "discarded"}},
         parameters=(_LETTER,),
         problems=(UNKNOWN_LETTER,),
     )
