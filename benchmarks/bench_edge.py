@@ -52,7 +52,9 @@ class _NoPublisher:
 def _parts() -> ApiParts:
     """An API over memory, without a mode."""
     catalogue, metrics, fixed = load_catalogue(None), Metrics(), ModePolicy()
-    breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics,))
+    breakers = new_breakers(
+        {name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics.breakers,)
+    )
     return ApiParts(
         catalogue=catalogue,
         locator=ZoneLocator(catalogue),

@@ -118,7 +118,9 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
     catalogue = load_catalogue(None)
     cache = await stack.enter_async_context(RedisStates(RedisConfig(url=redis_url)))
     metrics = Metrics()
-    breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics,))
+    breakers = new_breakers(
+        {name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics.breakers,)
+    )
     health = PassiveHealth(now_ms=now_ms, breakers=breakers)
     policy = ReadPolicy(memo_ms=memo_ms)
     mode_policy = ModePolicy(read=policy)

@@ -12,22 +12,17 @@ import structlog
 import typer
 import uvloop
 
+from pricing.configs import database_config, kafka_config, window_config
 from pricing.drain import Drain
 from pricing.keys import KeyFile, KeysError
 from pricing.migrate import migrate
+from pricing.processor.opening import open_processor
 from pricing.processor.probes import create_probes
 from pricing.server import ServerConfig, serve
 from pricing.settings import Settings, SettingsError
 from pricing.surge.policy_file import load_policy
-from pricing.wiring import (
-    create_topics,
-    database_config,
-    kafka_config,
-    open_api,
-    open_processor,
-    warn_of_clashes,
-    window_config,
-)
+from pricing.topic_keeping import create_topics, warn_of_clashes
+from pricing.wiring import open_api
 from pricing.zones import load_catalogue
 
 _log = structlog.get_logger(__name__)

@@ -17,9 +17,9 @@ from fallback.errors import SpoolFailed, SpoolLocked
 from fallback.pump import Pump
 from fallback.spool import Spool
 from fallback.spool.inspection import Hurt, Seen, is_held, read_spool, segments
+from pricing.configs import kafka_config
 from pricing.delivery import place_of
 from pricing.settings import Settings
-from pricing.wiring import kafka_config
 from pricing.write_path import replaying
 from streaming.events import rfc3339
 from streaming.packing import UnreadableRecord, unpack

@@ -1,7 +1,8 @@
-"""The composition root: builds every concrete object and closes it again, in reverse.
+"""The composition root: builds the API's concrete objects and closes them again, in reverse.
 
-The only place where `pricing`, `streaming` and `fallback` meet. Opening touches no dependency,
-so each process starts with everything dead.
+`read_path`, `write_path` and `mode.opening` put their parts together; here the parts meet. The
+processor's half is `processor.opening`. Opening touches no dependency, so each process starts
+with everything dead.
 """
 
 from __future__ import annotations
@@ -13,96 +14,39 @@ from dataclasses import replace
 
 from fastapi import FastAPI
 
-from fallback.breaker import BreakerObserver, BreakerRegistry, parse_breaker
+from fallback.breaker import parse_breaker
 from fallback.dead_letters import DeadLetterBox
 from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
 from pricing.audit import Audit
 from pricing.auth import open_gate
 from pricing.breaker_log import BreakerLog
-from pricing.cache import RedisStates
-from pricing.configs import database_config, kafka_config, redis_config, window_config
+from pricing.configs import database_config, kafka_config, window_config
 from pricing.drain import Drain
 from pricing.errors import DependencyUnavailable
-from pricing.feed_states import TopicStates
 from pricing.health import PassiveHealth, WatchedPublisher
-from pricing.ladder import Ladder
-from pricing.local_zones import LocalZones
 from pricing.metrics import Metrics
 from pricing.mode.inputs import mode_config
 from pricing.mode.opening import Bell, ModeParts, open_system_mode
 from pricing.mode.policy import policies
 from pricing.mode.ramps import Ramps
-from pricing.mode.system import CurrentPolicy
+from pricing.mode.system import CurrentPolicy, SystemMode
 from pricing.operations_store import PostgresOperations
-from pricing.probing import probing
-from pricing.processor.opening import open_processor
-from pricing.read_policy import ReadPolicy
-from pricing.refresh import RefreshParts, ZoneRefresh, refreshing
-from pricing.rungs import new_breakers, store_rungs
+from pricing.read_path import ReadPath, ReadShelter, open_read_path, read_policy
+from pricing.rungs import new_breakers
 from pricing.settings import Settings
-from pricing.state_clock import StateClock
-from pricing.store import PostgresStates
 from pricing.surge.policy_file import load_policy
-from pricing.topic_keeping import create_topics, topics_in_background, warn_of_clashes
+from pricing.topic_keeping import topics_in_background
 from pricing.wall_clock import now_ms
-from pricing.write_path import DEAD_LETTERS, open_write_path
-from pricing.zone_snapshot import SnapshotFile
+from pricing.write_path import DEAD_LETTERS, WritePath, open_write_path
 from pricing.zones import ZoneLocator, load_catalogue
+from streaming.config import KafkaConfig
+from streaming.errors import BrokerError
 from streaming.price_feed import PriceFeed
-from streaming.topics import SYSTEM_MODES, ZONE_PRICES, full_name
-
-__all__ = [
-    "create_topics",
-    "database_config",
-    "kafka_config",
-    "open_api",
-    "open_processor",
-    "warn_of_clashes",
-    "window_config",
-]
-
+from streaming.topics import SYSTEM_MODES, full_name
 
 _KAFKA_IDLE_MS = 5_000
 """So long without an event, what Kafka's readers see tells whether it is there."""
-
-
-def _elapsed_s() -> float:
-    """Steady seconds; where the system can tell, with those that the machine slept."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def read_policy(settings: Settings) -> ReadPolicy:
-    """The limits of price reads, as long as nobody changes them."""
-    return ReadPolicy(
-        redis_timeout_ms=settings.redis_timeout_ms,
-        database_timeout_ms=settings.database_timeout_ms,
-        database_in_flight=settings.database_max_in_flight,
-        memo_ms=settings.memo_ms,
-        deadline_ms=settings.price_deadline_ms,
-    )
-
-
-def _slow_calls_s(settings: Settings) -> dict[str, float]:
-    """By store, from how many seconds on a call is slow."""
-    texts = {"redis": settings.breaker_redis, "database": settings.breaker_database}
-    return {name: parse_breaker(text).slow_call_duration_s for name, text in texts.items()}
-
-
-def open_breakers(
-    settings: Settings, metrics: Metrics, *observers: BreakerObserver
-) -> BreakerRegistry:
-    """The circuit breakers of an API process."""
-    texts = {
-        "redis": settings.breaker_redis,
-        "database": settings.breaker_database,
-        "kafka": settings.breaker_kafka,
-    }
-    configs = {name: parse_breaker(text) for name, text in texts.items()}
-    breakers = new_breakers(configs, observers=(metrics, BreakerLog(), *observers))
-    for breaker in breakers:
-        metrics.watch_breaker(breaker)
-    return breakers
 
 
 @asynccontextmanager
@@ -112,130 +56,115 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     Raises `CatalogueError` and `KeysError`.
     """
     catalogue = load_catalogue(settings.zones_file)
-    kafka = kafka_config(settings)
-    metrics = Metrics()
-    bell, ramps = Bell(), Ramps(_slow_calls_s(settings))
-    breakers = open_breakers(settings, metrics, ramps, bell)
-    quantum_micro = load_policy(settings.policy_file, window_config(settings)).quantum_micro
-    policy = CurrentPolicy(policies(read_policy(settings), quantum_micro))
-    health = PassiveHealth(now_ms=now_ms, breakers=breakers)
-    observers = (health, metrics)
-    drain = Drain()
+    kafka, metrics, bell, drain = kafka_config(settings), Metrics(), Bell(), Drain()
+    shelter = _shelter(settings, metrics, bell)
     async with AsyncExitStack() as stack:
         gate = await stack.enter_async_context(
             open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
         )
-        cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
-        store = await stack.enter_async_context(PostgresStates(database_config(settings)))
         write = await stack.enter_async_context(
             open_write_path(settings, kafka, metrics.spool, wall_s=time.time)
         )
         await stack.enter_async_context(topics_in_background(kafka, on_retry=metrics.on_retry))
-        await stack.enter_async_context(
-            probing(
-                health,
-                {"redis": cache.ping, "database": store.ping},
-                breakers=breakers,
-                observers=(metrics,),
-            )
+        read = await stack.enter_async_context(
+            open_read_path(settings, kafka, catalogue, shelter, metrics)
         )
-        local = LocalZones([zone.zone_id for zone in catalogue.zones])
-        rungs = store_rungs(
-            cache=cache,
-            store=store,
-            breakers=breakers,
-            policy=lambda: policy.of_stores(ramps),
-            observers=observers,
-            admits=ramps.admits,
-            local=local,
-        )
-        stack.push_async_callback(rungs.close)
-        for rung in (rungs.redis, rungs.database):
-            metrics.watch_bulkhead(rung.bulkhead)
-        metrics.watch_flight("redis", lambda: rungs.redis.followers_total)
-        metrics.watch_flight("database", lambda: rungs.database.followers_total)
-        clock = StateClock(now_ms, _elapsed_s)
-        ladder = Ladder(
-            cache=rungs.redis,
-            store=rungs.database,
-            local=local,
-            policy=lambda: policy.now.read,
-            tick_ms=settings.tick_s * 1000,
-            now_ms=clock.now_ms,
-        )
-        feed = await stack.enter_async_context(PriceFeed(kafka, full_name(kafka, ZONE_PRICES)))
-        refresh = ZoneRefresh(
-            RefreshParts(
-                local=local,
-                cache=rungs.redis,
-                store=rungs.database,
-                clock=clock,
-                feed=TopicStates(feed, catalogue.zones, breakers["kafka"]),
-                file=SnapshotFile(settings.state_dir, on_outcome=metrics.snapshot),
-                observers=(metrics,),
-            ),
-            every_s=settings.stale_refresh_s,
-        )
-        await stack.enter_async_context(refreshing(refresh))
-        publisher = WatchedPublisher(write.publisher, observers=observers)
-        mode_feed = PriceFeed(kafka, full_name(kafka, SYSTEM_MODES))
+        publisher = WatchedPublisher(write.publisher, observers=(shelter.health, metrics))
         operations = PostgresOperations(replace(database_config(settings), max_in_flight=4))
-        system = await stack.enter_async_context(
-            open_system_mode(
-                ModeParts(
-                    config=mode_config(
-                        tick_s=settings.tick_s,
-                        up_dwell_s=settings.mode_up_dwell_s,
-                        down_dwell_s=settings.mode_down_dwell_s,
-                    ),
-                    policy=policy,
-                    bell=bell,
-                    ramps=ramps,
-                    breakers=breakers,
-                    health=health,
-                    registry=metrics.registry,
-                    pulse=metrics.pulse,
-                    database=rungs.database.bulkhead,
-                    local=local,
-                    zones=len(catalogue.zones),
-                    tick_ms=settings.tick_s * 1000,
-                    age_ms_of=lambda at_ms: max(0, clock.now_ms() - at_ms),
-                    delivery=write.delivery,
-                    publisher=publisher,
-                    feed=await stack.enter_async_context(mode_feed),
-                    on_kafka=lambda error: health.noticed(
-                        "kafka",
-                        None if error is None else DependencyUnavailable("kafka", "not readable"),
-                        when_idle_ms=_KAFKA_IDLE_MS,
-                    ),
-                    directory=settings.state_dir,
-                    instance=settings.instance_name,
-                    now_ms=now_ms,
-                )
-            )
-        )
         parts = ApiParts(
             catalogue=catalogue,
             locator=ZoneLocator(catalogue),
-            ladder=ladder,
+            ladder=read.ladder,
             publisher=publisher,
             now_ms=now_ms,
-            policy=lambda: policy.now,
-            system=system,
+            policy=lambda: shelter.policy.now,
+            system=await stack.enter_async_context(
+                _open_mode(settings, kafka, shelter, metrics, bell, read, write, publisher)
+            ),
             audit=Audit(settings.instance_name, publisher, now_ms=now_ms),
             operations=await stack.enter_async_context(operations),
             letters=DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms),
-            health=health,
+            health=shelter.health,
             metrics=metrics,
-            config=ApiConfig(
-                max_body_bytes=settings.http_max_body_bytes,
-                cors_origins=settings.cors_origins,
-                readiness_requires=settings.readiness_requires,
-                log_price_reads=settings.log_price_reads,
-            ),
+            config=_api_config(settings),
             drain=drain,
             idempotency=write.answers,
             dead_letters=None if write.delivery is None else write.delivery.burial.stats,
             gate=gate,
         )
         yield create_app(parts), drain
+
+
+def _api_config(settings: Settings) -> ApiConfig:
+    return ApiConfig(
+        max_body_bytes=settings.http_max_body_bytes,
+        cors_origins=settings.cors_origins,
+        readiness_requires=settings.readiness_requires,
+        log_price_reads=settings.log_price_reads,
+    )
+
+
+def _shelter(settings: Settings, metrics: Metrics, bell: Bell) -> ReadShelter:
+    configs = {
+        "redis": parse_breaker(settings.breaker_redis),
+        "database": parse_breaker(settings.breaker_database),
+        "kafka": parse_breaker(settings.breaker_kafka),
+    }
+    ramps = Ramps({store: configs[store].slow_call_duration_s for store in ("redis", "database")})
+    observers = (metrics.breakers, BreakerLog(), ramps, bell)
+    breakers = new_breakers(configs, observers=observers)
+    for breaker in breakers:
+        metrics.breakers.watch(breaker)
+    quantum_micro = load_policy(settings.policy_file, window_config(settings)).quantum_micro
+    return ReadShelter(
+        breakers=breakers,
+        ramps=ramps,
+        policy=CurrentPolicy(policies(read_policy(settings), quantum_micro)),
+        health=PassiveHealth(now_ms=now_ms, breakers=breakers),
+    )
+
+
+@asynccontextmanager
+async def _open_mode(
+    settings: Settings,
+    kafka: KafkaConfig,
+    shelter: ReadShelter,
+    metrics: Metrics,
+    bell: Bell,
+    read: ReadPath,
+    write: WritePath,
+    publisher: WatchedPublisher,
+) -> AsyncIterator[SystemMode]:
+    def on_kafka(error: BrokerError | None) -> None:
+        failure = None if error is None else DependencyUnavailable("kafka", "not readable")
+        shelter.health.noticed("kafka", failure, when_idle_ms=_KAFKA_IDLE_MS)
+
+    async with PriceFeed(kafka, full_name(kafka, SYSTEM_MODES)) as feed:
+        parts = ModeParts(
+            config=mode_config(
+                tick_s=settings.tick_s,
+                up_dwell_s=settings.mode_up_dwell_s,
+                down_dwell_s=settings.mode_down_dwell_s,
+            ),
+            policy=shelter.policy,
+            bell=bell,
+            ramps=shelter.ramps,
+            breakers=shelter.breakers,
+            health=shelter.health,
+            registry=metrics.registry,
+            pulse=metrics.pulse,
+            database=read.rungs.database.bulkhead,
+            local=read.local,
+            zones=read.zones,
+            tick_ms=settings.tick_s * 1000,
+            age_ms_of=lambda at_ms: max(0, read.clock.now_ms() - at_ms),
+            delivery=write.delivery,
+            publisher=publisher,
+            feed=feed,
+            on_kafka=on_kafka,
+            directory=settings.state_dir,
+            instance=settings.instance_name,
+            now_ms=now_ms,
+        )
+        async with open_system_mode(parts) as system:
+            yield system

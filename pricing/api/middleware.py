@@ -59,7 +59,7 @@ class RequestEdge:
         self._writes = Bulkhead("writes", parts.config.writes_in_flight)
         self._admin = Bulkhead("admin", parts.config.admin_in_flight)
         for bulkhead in (self._writes, self._admin, parts.ladder.bulkhead):
-            parts.metrics.watch_bulkhead(bulkhead)
+            parts.metrics.bulkheads.watch(bulkhead)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx2
 
+from pricing.configs import kafka_config
 from pricing.demo.backlog import waiting_on_disk
 from pricing.demo.cities import Cities, make_cities, read_trips_file
 from pricing.demo.faults import Faults
@@ -27,7 +28,6 @@ from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
 from pricing.settings import load_settings
 from pricing.simulator.trip_file import Trip
-from pricing.wiring import kafka_config
 from pricing.zones import Catalogue, load_catalogue
 
 _LIVE_WITHIN_S: Final = 90.0

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx2
 
+from pricing.configs import kafka_config
 from pricing.demo.children import Say
 from pricing.demo.cities import Cities, make_cities
 from pricing.demo.feed import Feed
@@ -25,7 +26,6 @@ from pricing.drill.scenario import Outcome, Scenario, Target, back_within_s, is_
 from pricing.embedded import EmbeddedStack, Server, Tansu
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
-from pricing.wiring import kafka_config
 from pricing.zones import load_catalogue
 
 _LOOK_S: Final = 0.2

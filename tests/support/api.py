@@ -91,7 +91,7 @@ class LadderWorld:
         self.local = LocalZones([each.zone_id for each in zones])
         self.metrics = Metrics()
         self.breakers = new_breakers(
-            {name: PROFILES[name] for name in DEPENDENCIES}, observers=(self.metrics,)
+            {name: PROFILES[name] for name in DEPENDENCIES}, observers=(self.metrics.breakers,)
         )
         self.health = PassiveHealth(now_ms=self.clock, breakers=self.breakers)
         # Without a memo, so that a test that changes a store sees it at the next read.

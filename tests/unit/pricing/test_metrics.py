@@ -45,10 +45,10 @@ def test_every_name_that_dashboards_rely_on_is_there(metrics):
 
 
 def test_breaker_is_shown_before_its_first_call(metrics):
-    (breaker,) = new_breakers({"redis": PROFILES["redis"]}, observers=(metrics,))
+    (breaker,) = new_breakers({"redis": PROFILES["redis"]}, observers=(metrics.breakers,))
     breaker.force(State.FORCED_OPEN, for_s=None)
     breaker.reset()
-    metrics.watch_breaker(breaker)
+    metrics.breakers.watch(breaker)
     assert value(metrics, "circuit_breaker_state", **REDIS) == 0
     assert value(metrics, "circuit_breaker_failures_total", **REDIS) == 0
     assert value(metrics, "circuit_breaker_requests_total", **REDIS, outcome="rejected") == 0

@@ -10,7 +10,7 @@ from fallback.mode import BoundsKind, Level
 from fallback.override import OverrideRequest
 from pricing.errors import DependencyUnavailable
 from pricing.mode.fleet import Fleet
-from pricing.wiring import now_ms
+from pricing.wall_clock import now_ms
 from streaming.codec import decode, encode
 from streaming.errors import BrokerUnavailable
 from streaming.events import ModeChangedV1
