@@ -13,9 +13,9 @@ import pytest
 
 from pricing.drill.recovery import Recovery
 from pricing.drill.scenario import LATE_S
-from pricing.wiring import create_topics
+from pricing.topic_keeping import create_topics
 from tests.support.processes import environment, running
-from tests.support.read_path import Api, api_process, ticking
+from tests.support.read_path import ZONES, Api, api_process, ticking
 from tests.support.servers import through
 
 pytestmark = pytest.mark.timeout(300)
@@ -230,6 +230,22 @@ async def test_override_survives_kill_9_and_ends_by_itself(settings, ticks, prox
         assert (data["level"], data["override"]["reason"]) == ("critical", FLOOR["reason"])
         await until_well(second, within_s=60)
         assert (await mode_of(second))["override"] is None
+
+
+async def test_short_guard_of_a_high_level_keeps_a_slow_redis_in_use_for_the_refresh(api, proxies):
+    """25 ms suit a reader that waits, not the work that keeps every zone warm: it would take a
+    healthy Redis for dead, open its breaker, and with it keep the mode from finding back.
+    """
+    async with api.client() as client:
+        assert (await client.post(LEVEL, json={**FLOOR, "level": "critical"})).status_code == 200
+    proxies["redis"].latency_s = 0.015  # each way
+    of_redis, end_s = 'zone_refresh_states_total{source="redis"}', time.monotonic() + 30
+    before = await api.metric(of_redis)
+    while await api.metric(of_redis) < before + 10 * len(ZONES):
+        data = await mode_of(api)
+        assert data["dependencies"]["redis"]["breaker"] == "CLOSED", data["dependencies"]
+        assert time.monotonic() < end_s, data["dependencies"]
+        await asyncio.sleep(0.2)
 
 
 async def test_instances_that_disagree_are_seen_in_the_fleet(api, settings, tmp_path):
