@@ -75,9 +75,15 @@ class PostgresStates:
         await self._stack.aclose()
 
     async def ping(self) -> None:
-        """Return once the primary answers. Raises `DependencyError`."""
-        async with self._primary.connection(self._config.timeout_ms) as connection:
-            await connection.fetchval(self._sql["ping"])
+        """Return once the primary answers, on each connection that is kept open meanwhile.
+
+        Raises `DependencyError`.
+        """
+        async with AsyncExitStack() as held:
+            for _ in range(self._config.kept_open):
+                lent = self._primary.connection(self._config.timeout_ms)
+                connection = await held.enter_async_context(lent)
+                await connection.fetchval(self._sql["ping"])
 
     async def read(self, zone_ids: Sequence[str]) -> dict[str, ZoneState]:
         """Read zones in one query, at the primary or else at the replica, within one deadline.

@@ -119,6 +119,18 @@ async def test_black_hole_ends_at_the_deadline(proxy, proxied_url, warm):
         assert set(await states.read([A])) == {A}
 
 
+@pytest.mark.parametrize(("cap", "kept"), [(20, 4), (6, 3), (1, 1)])
+async def test_ping_keeps_open_what_the_first_readers_of_an_outage_want(
+    proxy, proxied_url, cap, kept
+):
+    async with opened(proxied_url, max_in_flight=cap) as states:
+        for _ in range(3):
+            await states.ping()
+        assert proxy.accepted == kept
+        await asyncio.gather(*(states.read([A]) for _ in range(kept)))
+        assert proxy.accepted == kept
+
+
 async def test_black_hole_during_a_write_ends_at_its_deadline(proxy, proxied_url):
     async with opened(proxied_url, write_timeout_ms=300) as states:
         await states.ping()
