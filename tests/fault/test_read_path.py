@@ -359,9 +359,9 @@ async def test_black_hole_costs_the_guard_until_the_breaker_opens_and_then_next_
         f"the rung below takes), {1000 * later_s:.1f} ms from then on: {later_s / calm_s:.2f} of "
         f"before; of a query to the rung below meanwhile {1000 * below_s:.1f} ms"
     )
-    # The first reads also open connections to Postgres, of which an idle service keeps one.
+    # A share, for what this machine does beside it holds up a few.
     assert beyond <= 0.25
-    assert later_s <= 1.5 * calm_s + 2 * below_s
+    assert later_s <= max(1.5 * calm_s, GUARD_S / 2)
 
 
 async def until_open(api: Api, dependency: str, within_s: float = 20) -> None:

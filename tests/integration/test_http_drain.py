@@ -72,11 +72,11 @@ async def test_signal_ends_an_idle_process_in_order(number):
 
 
 async def test_request_under_way_is_answered_while_readiness_says_draining():
-    async with api_process() as api, httpx2.AsyncClient(base_url=api.url) as client:
+    async with api_process() as api, httpx2.AsyncClient(base_url=api.url, verify=False) as client:
         request = asyncio.create_task(client.post(RIDES, json={"zone_id": "z1"}))
         assert await api.line() == "publishing"
         api.process.send_signal(signal.SIGTERM)
-        async with httpx2.AsyncClient(base_url=api.url) as prober:
+        async with httpx2.AsyncClient(base_url=api.url, verify=False) as prober:
             unready = await until_draining(prober)
         assert (unready.status_code, unready.json()["reasons"]) == (503, ["draining"])
         api.tell()
@@ -86,7 +86,7 @@ async def test_request_under_way_is_answered_while_readiness_says_draining():
 
 
 async def test_request_that_never_ends_is_cut_off_and_the_exit_is_still_in_order():
-    async with api_process() as api, httpx2.AsyncClient(base_url=api.url) as client:
+    async with api_process() as api, httpx2.AsyncClient(base_url=api.url, verify=False) as client:
         request = asyncio.create_task(client.post(RIDES, json={"zone_id": "z1"}))
         assert await api.line() == "publishing"
         api.process.send_signal(signal.SIGTERM)
@@ -98,11 +98,11 @@ async def test_request_that_never_ends_is_cut_off_and_the_exit_is_still_in_order
 
 
 async def test_second_signal_does_not_wait_for_requests():
-    async with api_process() as api, httpx2.AsyncClient(base_url=api.url) as client:
+    async with api_process() as api, httpx2.AsyncClient(base_url=api.url, verify=False) as client:
         request = asyncio.create_task(client.post(RIDES, json={"zone_id": "z1"}))
         assert await api.line() == "publishing"
         api.process.send_signal(signal.SIGINT)
-        async with httpx2.AsyncClient(base_url=api.url) as prober:
+        async with httpx2.AsyncClient(base_url=api.url, verify=False) as prober:
             await until_draining(prober)
         api.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(1.5):
@@ -124,7 +124,7 @@ async def test_drain_begun_by_somebody_else_ends_the_server():
             on_started=port.set_result,
         )
     )
-    async with asyncio.timeout(5), httpx2.AsyncClient() as client:
+    async with asyncio.timeout(5), httpx2.AsyncClient(verify=False) as client:
         answer = await client.get(f"http://127.0.0.1:{await port}/api/v1/zones/z1/price")
         assert answer.json()["source"] == "default"
         world.parts.drain.begin()

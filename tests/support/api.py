@@ -166,4 +166,4 @@ class World(LadderWorld):
 
     def client(self) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(app=self.app)
-        return httpx2.AsyncClient(transport=transport, base_url="http://api")
+        return httpx2.AsyncClient(transport=transport, base_url="http://api", verify=False)

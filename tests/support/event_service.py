@@ -41,7 +41,7 @@ class Service:
         address = f"http://127.0.0.1:{self.port}"
         async with (
             running("api", settings=self.settings, directory=self.directory) as process,
-            httpx2.AsyncClient(base_url=address, timeout=10) as client,
+            httpx2.AsyncClient(base_url=address, timeout=10, verify=False) as client,
         ):
             await self._until_live(client)
             yield process, client

@@ -110,7 +110,8 @@ class Api:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx2.AsyncClient]:
-        async with httpx2.AsyncClient(base_url=self.url, timeout=5) as client:
+        # Certificates that nobody needs would take 30 ms to load, and the proxies stand meanwhile.
+        async with httpx2.AsyncClient(base_url=self.url, timeout=5, verify=False) as client:
             yield client
 
     async def get(self, path: str) -> httpx2.Response:
@@ -180,7 +181,7 @@ async def api_process(settings: Mapping[str, str], directory: Path) -> AsyncIter
     began_s = time.monotonic()
     settings = {**QUICK, **settings, "EQUILIBRIUM_HTTP_PORT": str(port)}
     async with running("api", settings=settings, directory=directory) as process:
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(verify=False) as client:
             while True:
                 assert process.is_running, process.log
                 try:
