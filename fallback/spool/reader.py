@@ -11,7 +11,7 @@ Pure bookkeeping: decides what to read (`next_job`) and takes in what was read (
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -257,7 +257,7 @@ class Reader:
         return Job(segment.name, stretch, until_seq, is_urgent)
 
     def _take_in(self, segment: LiveSegment, start: Spot, chunk: Chunk) -> None:
-        if not segment.indexed and start == segment.scanned:
+        if not segment.indexed and start.offset <= segment.scanned.offset <= chunk.next_offset:
             self._index(segment, chunk)
         room = self._room()
         covered = {
@@ -277,8 +277,12 @@ class Reader:
                 lane.catch_up()
 
     def _index(self, segment: LiveSegment, chunk: Chunk) -> None:
-        """Enter what was read for the first time."""
-        for record, offset in zip(chunk.records, chunk.offsets, strict=True):
+        """Enter what was read for the first time; the chunk may have begun before it.
+
+        Nothing is handed out that was not entered: it would be counted again when it is.
+        """
+        known = bisect_left(chunk.offsets, segment.scanned.offset)
+        for record, offset in islice(zip(chunk.records, chunk.offsets, strict=True), known, None):
             if record.seq <= max(self.low_water, self._acked.get(record.lane, 0)):
                 continue
             segment.note(record, offset)

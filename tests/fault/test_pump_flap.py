@@ -74,12 +74,13 @@ async def test_flapping_broker_and_restarts_break_no_promise(place, tmp_path, se
             await asyncio.wait({hurting}, timeout=random.uniform(2, 6))
             await load.rest()
             ends += path.renewals + 1
+    faults = await hurting
     await load.stop()
     await running
     async with pumped(place.config, tmp_path, wait_s=0.002) as path:
         healed_s = await fresh_event_flows(path, oracle)
     verdict = oracle.judge(await read_topic(place.direct, full_name(place.direct, "ride-requests")))
-    tell(seed, await hurting, verdict, ends, healed_s, oracle)
+    tell(seed, faults, verdict, ends, healed_s, oracle)
     assert verdict.duplicates <= LANES * BATCH * ends
 
 

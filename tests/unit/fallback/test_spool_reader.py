@@ -190,6 +190,27 @@ def test_backlog_of_former_process_is_found_lane_by_lane():
     assert [lane.pending for lane in spool.reader.lanes.values()] == [40, 1, 40]
 
 
+def test_record_that_is_read_again_before_the_index_came_so_far_is_counted_once():
+    """Once it was counted when it was indexed, though it had been handed out: nothing was left,
+    and something waited for ever."""
+    files = FaultyFiles()
+    spool = _spool(files)
+    _append(spool, *[b"a"] * 4)
+    spool.close()
+    spool = _spool(files)
+    spool.read()
+    lane = spool.reader.lanes[b"a"]
+    assert (lane.pending, spool.reader.unread()) == (3, 1)
+    spool.take(lane)
+    spool.read()
+    lane.ack(spool.take(lane, 1)[-1].seq)
+    lane.release()
+    assert _take_all(spool, lane) == []
+    spool.read_all()
+    assert _take_all(spool, lane) == [2, 3, 4]
+    assert (lane.pending, spool.reader.unread()) == (0, 0)
+
+
 def test_new_record_waits_for_the_backlog_of_its_lane():
     files = FaultyFiles()
     spool = _spool(files)
