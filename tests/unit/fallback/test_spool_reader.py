@@ -192,7 +192,8 @@ def test_backlog_of_former_process_is_found_lane_by_lane():
 
 def test_record_that_is_read_again_before_the_index_came_so_far_is_counted_once():
     """Once it was counted when it was indexed, though it had been handed out: nothing was left,
-    and something waited for ever."""
+    and something waited for ever.
+    """
     files = FaultyFiles()
     spool = _spool(files)
     _append(spool, *[b"a"] * 4)
