@@ -96,7 +96,7 @@ class BudgetConfig:
     """How many retries a kind of calls may have. Raises `ValueError` naming field and value."""
 
     share: float = 0.1
-    """Retries for each call that was made."""
+    """Retries for each call that was made; 0: none at all."""
     floor_per_s: float = 3.0
     """And this many in any case, or a quiet caller could never retry."""
     ttl_s: int = 10
@@ -117,8 +117,16 @@ class RetryBudget:
     retries in any `ttl_s`. One event loop.
     """
 
-    def __init__(self, config: BudgetConfig | None = None, now_s: Monotonic = monotonic_s) -> None:
+    def __init__(
+        self,
+        config: BudgetConfig | None = None,
+        now_s: Monotonic = monotonic_s,
+        *,
+        share: Callable[[], float] | None = None,
+    ) -> None:
+        """`share` is asked each time, instead of the configured one; 0: no retries at all."""
         self._config = config or BudgetConfig()
+        self._share = share or (lambda: self._config.share)
         self._now_s = now_s
         self._calls: dict[int, int] = {}
         self._retries: dict[int, int] = {}
@@ -129,8 +137,10 @@ class RetryBudget:
     def balance(self) -> float:
         """How many retries could be taken now."""
         self._forget()
-        config = self._config
-        earned = config.share * sum(self._calls.values()) + config.floor_per_s * config.ttl_s
+        config, share = self._config, self._share()
+        if not share:
+            return 0.0
+        earned = share * sum(self._calls.values()) + config.floor_per_s * config.ttl_s
         return earned - sum(self._retries.values())
 
     def note_call(self) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+from fallback.retry import Retry
 from pricing.database import Database, DatabaseConfig
 from pricing.sql import load_queries
 from streaming.events import AuditRecordedV1, ModeChangedV1, rfc3339, to_ms
@@ -31,11 +32,13 @@ class Page:
 class PostgresOperations:
     """Writes and reads `mode_events` and `audit_log`. Raises `DependencyError`.
 
-    An async context manager that owns its connections. Entering does no I/O.
+    An async context manager that owns its connections. Entering does no I/O. Reads are tried
+    again as `retry` says; None: never.
     """
 
-    def __init__(self, config: DatabaseConfig) -> None:
+    def __init__(self, config: DatabaseConfig, *, retry: Retry | None = None) -> None:
         self._config = config
+        self._retry = retry
         self._database = Database(config.url, config)
         self._sql = load_queries()
 
@@ -72,6 +75,12 @@ class PostgresOperations:
         return await self._read("read_audit", limit, before)
 
     async def _read(self, name: str, limit: int, before: Place) -> Page:
+        def read() -> Awaitable[Page]:
+            return self._read_once(name, limit, before)
+
+        return await (read() if self._retry is None else self._retry.call(name, read))
+
+    async def _read_once(self, name: str, limit: int, before: Place) -> Page:
         async with self._database.connection(self._config.timeout_ms) as connection:
             rows = await connection.fetch(self._sql[name], *before, limit + 1)
         has_more = len(rows) > limit

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from fallback.breaker import parse_breaker
 from fallback.dead_letters import DeadLetterBox
+from fallback.retry import Retry, RetryBudget, RetryPolicy
 from pricing.api.parts import ApiConfig, ApiParts
 from pricing.app import create_app
 from pricing.audit import Audit
@@ -70,7 +71,10 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             open_read_path(settings, kafka, catalogue, shelter, metrics)
         )
         publisher = WatchedPublisher(write.publisher, observers=(shelter.health, metrics))
-        operations = PostgresOperations(replace(database_config(settings), max_in_flight=4))
+        operations = PostgresOperations(
+            replace(database_config(settings), max_in_flight=4),
+            retry=_database_retry(shelter.policy, metrics),
+        )
         parts = ApiParts(
             catalogue=catalogue,
             locator=ZoneLocator(catalogue),
@@ -93,6 +97,17 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
             gate=gate,
         )
         yield create_app(parts), drain
+
+
+def _database_retry(policy: CurrentPolicy, metrics: Metrics) -> Retry:
+    """Once more, for a connection that died unnoticed; how often, the mode says."""
+    return Retry(
+        "database",
+        RetryPolicy(attempts=2, initial_wait_s=0.05),
+        RetryBudget(share=lambda: policy.now.knobs.retry_percent / 100),
+        is_passing=lambda error: isinstance(error, DependencyUnavailable),
+        observers=(metrics,),
+    )
 
 
 def _api_config(settings: Settings) -> ApiConfig:

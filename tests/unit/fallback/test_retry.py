@@ -188,6 +188,18 @@ def test_a_budget_is_a_floor_and_a_share_of_the_calls(clock, budget):
     assert budget.refused_total == 1
 
 
+def test_a_budget_asks_for_its_share_each_time_and_none_is_none_at_all(clock):
+    shares = [0.1]
+    budget = RetryBudget(now_s=clock, share=lambda: shares[0])
+    for _ in range(100):
+        budget.note_call()
+    assert budget.balance == pytest.approx(40)
+    shares[0] = 0.05
+    assert budget.balance == pytest.approx(35)
+    shares[0] = 0
+    assert (budget.balance, budget.take()) == (0, False)
+
+
 def test_a_budget_forgets_what_is_older_than_its_window(clock, budget):
     for _ in range(100):
         budget.note_call()
