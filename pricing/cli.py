@@ -210,7 +210,7 @@ def keys_create(
     """Make an API key and print it once; only its hash is kept."""
     from pricing.keys_command import create_key
 
-    return create_key(_keys_path(), role=role, name=name, expires_in_days=expires_in_days)
+    return create_key(_key_settings(), role=role, name=name, expires_in_days=expires_in_days)
 
 
 @keys_app.command(name="ls", epilog="Example: equilibrium keys ls")
@@ -218,7 +218,7 @@ def keys_ls() -> int:
     """List the keys: id, role, name and state."""
     from pricing.keys_command import list_keys
 
-    return list_keys(_keys_path())
+    return list_keys(_key_settings())
 
 
 @keys_app.command(name="revoke", epilog="Example: equilibrium keys revoke abcde23456")
@@ -226,13 +226,13 @@ def keys_revoke(key_id: Annotated[str, typer.Argument(help="As `keys ls` shows i
     """Let a key open nothing any more, within about a second."""
     from pricing.keys_command import revoke_key
 
-    return revoke_key(_keys_path(), key_id)
+    return revoke_key(_key_settings(), key_id)
 
 
-def _keys_path() -> Path:
+def _key_settings() -> Settings:
     from pricing.settings import load_settings
 
-    return load_settings().keys_path
+    return load_settings()
 
 
 @app.command(epilog="Example: equilibrium drill redis --dwell 10")

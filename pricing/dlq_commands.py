@@ -22,6 +22,7 @@ dlq_app = typer.Typer(
 )
 
 _DAY_MS = 86_400_000
+_NOTED = 100
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ErrorClass = Annotated[str | None, typer.Option("--class", help="Only this error class.")]
@@ -87,6 +88,7 @@ def retry(
     box = _box()
     chosen = _chosen(box, ids, everything=everything, error_class=error_class)
     done = {identity: box.ask_retry(identity) for identity in chosen}
+    _note("dlq.retry", done)
     return _report("marked to be put back", done, box, as_json=as_json)
 
 
@@ -110,6 +112,7 @@ def discard(
         old = {letter.id for letter in box.letters() if letter.buried_ms <= horizon_ms}
         chosen = [identity for identity in chosen if identity in old]
     done = {identity: box.discard(identity) for identity in chosen}
+    _note("dlq.discard", done)
     return _report("discarded", done, box, as_json=as_json)
 
 
@@ -149,6 +152,19 @@ def _chosen(
     if ids or not (everything or error_class is not None):
         raise typer.BadParameter("give ids, or --all, or --class")
     return [one.id for one in box.letters() if error_class in (None, one.error_class)]
+
+
+def _note(action: str, done: dict[str, bool]) -> None:
+    """Note one act, however many letters it was about; the first of them by their ids."""
+    from pricing.local_audit import note_local_act
+    from pricing.settings import load_settings
+
+    ids = [identity for identity, is_done in done.items() if is_done]
+    if ids:
+        target = ids[0] if len(ids) == 1 else "dead letters"
+        note_local_act(
+            load_settings(), action, target, after={"count": len(ids), "ids": ids[:_NOTED]}
+        )
 
 
 def _report(what: str, done: dict[str, bool], box: DeadLetterBox, *, as_json: bool) -> int:

@@ -3,43 +3,74 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import typer
 
 from fallback.clock import Wall, wall_s
 from pricing.keys import Key, KeyFile, Role
+from pricing.local_audit import note_local_act
+from pricing.settings import Settings
+from streaming.events import rfc3339
 
 _DAY_S = 86_400
 
 
 def create_key(
-    path: Path, *, role: str, name: str, expires_in_days: float | None, now_s: Wall = wall_s
+    settings: Settings,
+    *,
+    role: str,
+    name: str,
+    expires_in_days: float | None,
+    now_s: Wall = wall_s,
 ) -> int:
-    """Make a key and print it. Raises `KeysError`, and `typer.BadParameter` for a wrong role."""
+    """Make a key, print it and note that in the audit.
+
+    Raises `KeysError`, and `typer.BadParameter` for a wrong role.
+    """
     if role not in list(Role):
         raise typer.BadParameter(f"--role {role}: use {', '.join(Role)}")
     now = int(now_s())
     expires_at_s = None if expires_in_days is None else now + int(expires_in_days * _DAY_S)
-    _, text = KeyFile(path).create(name=name, role=Role(role), now_s=now, expires_at_s=expires_at_s)
+    file = KeyFile(settings.keys_path)
+    key, text = file.create(name=name, role=Role(role), now_s=now, expires_at_s=expires_at_s)
     typer.echo(text)
+    note_local_act(settings, "keys.create", key.key_id, after=_facts(key))
     return 0
 
 
-def list_keys(path: Path, now_s: Wall = wall_s) -> int:
+def list_keys(settings: Settings, now_s: Wall = wall_s) -> int:
     """Print a line for each key. Raises `KeysError`."""
     now = now_s()
-    for key in KeyFile(path).load().keys.values():
+    for key in KeyFile(settings.keys_path).load().keys.values():
         created = datetime.fromtimestamp(key.created_at_s, UTC).strftime("%Y-%m-%d")
         typer.echo(f"{key.key_id}  {key.role:<8}  {created}  {_state(key, now):<8}  {key.name}")
     return 0
 
 
-def revoke_key(path: Path, key_id: str, now_s: Wall = wall_s) -> int:
-    """Revoke a key and say so. Raises `KeysError`."""
-    key = KeyFile(path).revoke(key_id, int(now_s()))
+def revoke_key(settings: Settings, key_id: str, now_s: Wall = wall_s) -> int:
+    """Revoke a key, say so and note it in the audit. Raises `KeysError`."""
+    file = KeyFile(settings.keys_path)
+    before = file.load().keys.get(key_id)
+    key = file.revoke(key_id, int(now_s()))
     typer.echo(f"revoked {key.key_id} ({key.role}, {key.name})")
+    known = None if before is None else _facts(before)
+    note_local_act(settings, "keys.revoke", key.key_id, before=known, after=_facts(key))
     return 0
+
+
+def _facts(key: Key) -> dict[str, Any]:
+    """What the audit keeps of a key: nothing that opens anything."""
+    return {
+        "role": key.role.value,
+        "name": key.name,
+        "expires_at": _moment(key.expires_at_s),
+        "revoked_at": _moment(key.revoked_at_s),
+    }
+
+
+def _moment(at_s: int | None) -> str | None:
+    return None if at_s is None else rfc3339(1000 * at_s)
 
 
 def _state(key: Key, now_s: float) -> str:

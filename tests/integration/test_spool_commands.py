@@ -1,4 +1,4 @@
-"""`equilibrium spool …` and `dlq …` as a person calls them: on what is whole, damaged, missing."""
+"""`equilibrium spool …`, `dlq …` and `keys …` as a person calls them: on what is whole or hurt."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from tests.support.kafka_log import ride_request
 MIB = 1 << 20
 SMALL = SpoolConfig(segment_bytes=MIB, quota_bytes=16 * MIB, free_floor_bytes=0)
 LANE = b"equilibrium.ride-requests/0"
+LOGGING = {"replay", "repair", "retry", "discard", "create", "revoke"}
+"""Commands that set up the logs."""
 
 
 class Said(NamedTuple):
@@ -59,7 +61,7 @@ def call(state, monkeypatch, capfd) -> Iterator[Call]:
     handler = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: str) -> Said:
-        if {"replay", "repair"} & set(arguments):
+        if LOGGING & set(arguments):
             return in_a_process(*arguments)
         monkeypatch.setattr("sys.argv", ["equilibrium", *arguments])
         with pytest.raises(SystemExit) as ended:
@@ -245,3 +247,29 @@ def test_letters_are_shown_marked_and_thrown_away(call, letter):
     assert call("dlq", "ls", "--class", "2") == (0, "no dead letters\n", "")
     assert call("dlq", "discard", "--class", "10", "--older-than-days", "1").out == "1 discarded\n"
     assert call("dlq", "retry", "--all").out == "0 marked to be put back\n"
+
+
+def test_acts_at_the_command_line_wait_in_a_spool_for_the_audit(call, letter):
+    key = call("keys", "create", "--role", "client", "--name", "anna").out.strip()
+    key_id = call("keys", "ls").out.split()[0]
+    assert call("keys", "revoke", key_id).code == 0
+    assert call("dlq", "discard", letter).out == "1 discarded\n"
+    export = call("spool", "export", "--json").out
+    acts = [json.loads(line)["value"] for line in export.splitlines()]
+    told = {act["action"]: (act["target"], act["after"]) for act in acts}
+    assert list(told) == ["keys.create", "keys.revoke", "dlq.discard"]
+    assert told["keys.create"][0] == key_id == told["keys.revoke"][0]
+    assert told["keys.revoke"][1]["revoked_at"] is not None
+    assert told["dlq.discard"] == (letter, {"count": 1, "ids": [letter]})
+    assert all(act["actor"].endswith("at the command line") for act in acts)
+    assert key.encode()[-20:].decode() not in export
+
+
+def test_act_that_cannot_be_noted_is_done_and_told(call, state):
+    state.mkdir()
+    (state / "spool").write_text("no directory")
+    made = call("keys", "create", "--role", "client", "--name", "anna")
+    assert made.code == 0
+    assert len(made.out.splitlines()) == 1
+    assert "an act is not in the audit" in made.err
+    assert "Traceback" not in made.err
