@@ -73,7 +73,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         publisher = WatchedPublisher(write.publisher, observers=(shelter.health, metrics))
         operations = PostgresOperations(
             replace(database_config(settings), max_in_flight=4),
-            retry=_database_retry(shelter.policy, metrics),
+            retry=database_retry(shelter.policy, metrics),
         )
         parts = ApiParts(
             catalogue=catalogue,
@@ -99,7 +99,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         yield create_app(parts), drain
 
 
-def _database_retry(policy: CurrentPolicy, metrics: Metrics) -> Retry:
+def database_retry(policy: CurrentPolicy, metrics: Metrics) -> Retry:
     """Once more, for a connection that died unnoticed; how often, the mode says."""
     return Retry(
         "database",

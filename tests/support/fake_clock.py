@@ -21,3 +21,18 @@ class FakeClocks:
     def advance(self, seconds: float) -> None:
         self.now += seconds
         self.wall += seconds
+
+
+class WallMs:
+    """Wall time in milliseconds that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def advance(self, by_ms: int) -> bool:
+        """Move on; true, so that it may stand in a condition."""
+        self.now_ms += by_ms
+        return True

@@ -12,11 +12,13 @@ from fallback.breaker import State, Transition
 from fallback.breaker.window import Counts
 from fallback.mode import Level
 from pricing.app import create_app
+from pricing.metrics import Metrics
 from pricing.mode.policy import policies
 from pricing.mode.ramps import Ramps
 from pricing.mode.system import CurrentPolicy
 from pricing.model import MICRO, ZoneState
 from pricing.read_policy import ReadPolicy
+from pricing.wiring import database_retry
 from tests.support.api import Shelf, World
 from tests.support.system_mode import Shown
 from tests.support.zone_states import zone_state
@@ -81,3 +83,15 @@ def test_store_that_is_given_its_load_back_has_its_full_deadline():
     ramps.on_state_change("redis", Transition(State.HALF_OPEN, State.CLOSED, 0.0, Counts(0, 0, 0)))
     assert current.of_stores(ramps).redis_timeout_ms == 90
     assert policy.read.redis_timeout_ms == 25
+
+
+def test_level_lowers_how_much_may_be_tried_again():
+    current = CurrentPolicy(levels := policies(ReadPolicy(), 50_000))
+    budget = database_retry(current, Metrics()).budget
+    for _ in range(100):
+        budget.note_call()
+    balances = []
+    for policy in levels:
+        current.now = policy
+        balances.append(round(budget.balance))
+    assert balances == [40, 35, 0, 0, 0]

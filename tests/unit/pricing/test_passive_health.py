@@ -5,26 +5,16 @@ import pytest
 from pricing.errors import DependencySaturated, DependencyUnavailable
 from pricing.health import PassiveHealth, WatchedPublisher
 from streaming.events import Event
+from tests.support.fake_clock import WallMs
 from tests.support.publisher import MemoryPublisher
 
 DOWN = DependencyUnavailable("redis", "refused")
 EVENT = Event(id="e", type="t", source="/s", time_ms=0, key="k", data={})
 
 
-class Clock:
-    now_ms = 1_000
-
-    def __call__(self):
-        return self.now_ms
-
-    def advance(self, by_ms):
-        self.now_ms += by_ms
-        return True
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return WallMs()
 
 
 @pytest.fixture

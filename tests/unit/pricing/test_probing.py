@@ -10,24 +10,14 @@ from pricing.errors import DependencyTimeout, DependencyUnavailable
 from pricing.health import PassiveHealth
 from pricing.probing import probing
 from pricing.rungs import new_breakers
+from tests.support.fake_clock import WallMs
 
 DOWN = DependencyUnavailable("redis", "refused")
 
 
-class Clock:
-    now_ms = 1_000
-
-    def __call__(self):
-        return self.now_ms
-
-    def advance(self, by_ms):
-        self.now_ms += by_ms
-        return True
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return WallMs()
 
 
 @pytest.fixture
