@@ -205,7 +205,10 @@ class Pump:
 
     async def _watch_over(self) -> None:
         while True:
-            await self._watch.look(self.now_s())
+            try:
+                await self._watch.look(self.now_s())
+            except Exception:  # noqa: BLE001 - a fault of the sink's question must not end the alarms
+                _log.exception("the pump's watch broke, and looks again")
             await asyncio.sleep(_LOOK_S)
 
     def _next_state(self, now_s: float) -> PumpState:

@@ -236,6 +236,22 @@ async def test_pace_is_kept_for_all_lanes_together(tmp_path):
         assert took_s > 4_000 / 2_000 * 0.7
 
 
+async def test_question_that_breaks_ends_no_watch(world):
+    """Once it did: whatever stood still from then on raised no alarm."""
+    asked = []
+
+    async def break_once(lane: bytes) -> None:
+        asked.append(lane)
+        if len(asked) == 1:
+            raise RuntimeError("the sink's question broke")
+
+    world.sink.diagnose = break_once
+    world.sink.gate.clear()
+    await world.append(A, bodies(1))
+    await until(lambda: ("stalled", "a") in world.alarms, "the alarm", within_s=10)
+    world.sink.gate.set()
+
+
 async def test_failed_observer_breaks_nothing(tmp_path):
     sink = MemorySink()
     async with Spool.open(tmp_path, SMALL) as spool:
