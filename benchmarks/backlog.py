@@ -14,10 +14,10 @@ import uvloop
 
 from benchmarks.sample_events import ride_requests
 from fallback.pump import Pump
-from fallback.sink import Poison, SinkFailure
+from fallback.pump.sink import Poison, SinkFailure
 from fallback.spool import Durability, Entry, Record, Spool, SpoolConfig
-from streaming.codec import encode
-from streaming.packing import pack
+from streaming.events.codec import encode
+from streaming.events.packing import pack
 
 EVENTS = int(os.environ.get("BENCHMARK_BACKLOG", "1_000_000"))
 CONFIG = SpoolConfig(free_floor_bytes=0)

@@ -8,10 +8,10 @@ from contextlib import suppress
 
 from benchmarks.benchmark import Case
 from fallback.breaker import BreakerConfig, CircuitBreaker, State
-from fallback.bulkhead import Bulkhead
-from fallback.deadline import request_deadline
 from fallback.errors import CircuitOpenError
-from fallback.flight import BatchedFlight
+from fallback.guards.bulkhead import Bulkhead
+from fallback.guards.deadline import request_deadline
+from fallback.guards.single_flight import BatchedFlight
 
 _CALLS = 5_000
 

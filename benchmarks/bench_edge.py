@@ -15,22 +15,22 @@ from starlette.types import ASGIApp, Message
 from benchmarks.bench_price import now_ms, price_ladder
 from benchmarks.benchmark import Case
 from fallback.breaker import PROFILES
-from pricing.api.operations import Api
-from pricing.api.parts import ApiConfig, ApiParts
-from pricing.app import create_app
-from pricing.auth import KeyGate
-from pricing.health import DEPENDENCIES, PassiveHealth
-from pricing.keys import KeyFile, Role
-from pricing.memory import MemoryStates
-from pricing.metrics import Metrics
+from pricing.access.auth import KeyGate
+from pricing.access.keys import KeyFile, Role
+from pricing.api.app import create_app
+from pricing.api.http.dependencies import ApiConfig, ApiDependencies
+from pricing.api.http.routing import Api
+from pricing.health.passive import DEPENDENCIES, PassiveHealth
+from pricing.metrics.api import Metrics
+from pricing.metrics.request_stats import Pulse
+from pricing.mode.current import CurrentPolicy
 from pricing.mode.policy import ModePolicy, policies
-from pricing.mode.pulse import Pulse
-from pricing.mode.system import CurrentPolicy
 from pricing.ports import Receipt
-from pricing.read_policy import ReadPolicy
-from pricing.rungs import new_breakers
+from pricing.reading.guarded_store import new_breakers
+from pricing.reading.policy import ReadPolicy
+from pricing.stores.memory import MemoryStates
 from pricing.zones import ZoneLocator, load_catalogue
-from streaming.events import Event
+from streaming.events.event_types import Event
 
 _REQUESTS = 500
 _PRICE, _LIVE = "/api/v1/zones/161/price", "/health/live"
@@ -49,13 +49,13 @@ class _NoPublisher:
         raise NotImplementedError
 
 
-def _parts() -> ApiParts:
+def _parts() -> ApiDependencies:
     """An API over memory, without a mode."""
     catalogue, metrics, fixed = load_catalogue(None), Metrics(), ModePolicy()
     breakers = new_breakers(
         {name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics.breakers,)
     )
-    return ApiParts(
+    return ApiDependencies(
         catalogue=catalogue,
         locator=ZoneLocator(catalogue),
         ladder=price_ladder(MemoryStates(), ReadPolicy()),
@@ -68,13 +68,13 @@ def _parts() -> ApiParts:
     )
 
 
-def _with_mode(parts: ApiParts) -> ApiParts:
+def _with_mode(parts: ApiDependencies) -> ApiDependencies:
     current = CurrentPolicy(policies(ReadPolicy(), 50_000))
     metrics = Metrics()
     return replace(parts, policy=lambda: current.now, metrics=metrics)
 
 
-def _with_keys(parts: ApiParts) -> tuple[ApiParts, str]:
+def _with_keys(parts: ApiDependencies) -> tuple[ApiDependencies, str]:
     with tempfile.TemporaryDirectory() as directory:
         file = KeyFile(Path(directory) / "keys.json")
         _, text = file.create(name="anna", role=Role.CLIENT, now_s=1)

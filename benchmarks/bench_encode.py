@@ -8,7 +8,7 @@ import orjson
 
 from benchmarks.benchmark import Case
 from benchmarks.sample_events import ride_requests
-from streaming.codec import encode
+from streaming.events.codec import encode
 
 _EVENTS = 500
 

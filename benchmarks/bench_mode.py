@@ -8,14 +8,14 @@ from pathlib import Path
 
 from benchmarks.benchmark import Case
 from fallback.mode import Inputs, Reading, initial, step
-from pricing.auth import KeyGate, OpenGate, may
-from pricing.keys import KeyFile, Role
+from pricing.access.auth import KeyGate, OpenGate, may
+from pricing.access.keys import KeyFile, Role
+from pricing.metrics.request_stats import Pulse
+from pricing.mode.current import CurrentPolicy
 from pricing.mode.inputs import mode_config
 from pricing.mode.policy import ModePolicy, policies
-from pricing.mode.pulse import Pulse
-from pricing.mode.system import CurrentPolicy
 from pricing.model import Source
-from pricing.read_policy import ReadPolicy
+from pricing.reading.policy import ReadPolicy
 
 _CALLS = 20_000
 _ROUTE = "/api/v1/zones/{zone_id}/price"

@@ -9,13 +9,13 @@ import orjson
 
 from benchmarks.benchmark import Case
 from fallback.breaker import PROFILES
-from pricing.answers import body
-from pricing.ladder import Ladder
-from pricing.local_zones import LocalZones
-from pricing.memory import MemoryStates
 from pricing.model import Signal, Zone, ZoneState
-from pricing.read_policy import ReadPolicy
-from pricing.rungs import new_breakers, store_rungs
+from pricing.reading.answer import body
+from pricing.reading.guarded_store import new_breakers, store_rungs
+from pricing.reading.ladder import Ladder
+from pricing.reading.last_known import LocalZones
+from pricing.reading.policy import ReadPolicy
+from pricing.stores.memory import MemoryStates
 from pricing.zones import load_catalogue
 
 _READS = 2_000

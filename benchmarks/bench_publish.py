@@ -13,10 +13,10 @@ import uvloop
 
 from benchmarks.benchmark import Case
 from benchmarks.sample_events import ride_requests
-from fallback.pump.deliveries import Deliveries
+from fallback.pump.delivery_waiters import Deliveries
 from fallback.spool import Durability, Entry, Spool, SpoolConfig
 from pricing.ports import Publisher
-from pricing.publishing import SpoolPublisher
+from pricing.writing.publisher import SpoolPublisher
 from streaming.config import KafkaConfig
 from streaming.topics import RIDE_REQUESTS
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.benchmark import Case
 from pricing.surge.city import CityStates, CitySurge
-from pricing.surge.policy_file import load_policy
+from pricing.surge.policy.file import load_policy
 from pricing.surge.window import WindowConfig
 from pricing.zones import load_catalogue
 

@@ -20,25 +20,25 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fallback.breaker import PROFILES
-from pricing.api.parts import ApiConfig, ApiParts
-from pricing.api.schemas import PriceAnswer
-from pricing.app import create_app
-from pricing.cache import RedisConfig, RedisStates
+from pricing.api.app import create_app
+from pricing.api.http.dependencies import ApiConfig, ApiDependencies
+from pricing.api.http.schemas import PriceAnswer
+from pricing.api.server import ServerConfig, serve
 from pricing.drain import Drain
-from pricing.health import DEPENDENCIES, PassiveHealth
-from pricing.ladder import Ladder
-from pricing.local_zones import LocalZones
+from pricing.health.passive import DEPENDENCIES, PassiveHealth
 from pricing.logs import configure_logs
-from pricing.memory import MemoryStates
-from pricing.metrics import Metrics
+from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.model import Signal, Zone, ZoneState
 from pricing.ports import Receipt
-from pricing.read_policy import ReadPolicy
-from pricing.rungs import new_breakers, store_rungs
-from pricing.server import ServerConfig, serve
+from pricing.reading.guarded_store import new_breakers, store_rungs
+from pricing.reading.ladder import Ladder
+from pricing.reading.last_known import LocalZones
+from pricing.reading.policy import ReadPolicy
+from pricing.stores.memory import MemoryStates
+from pricing.stores.redis_states import RedisConfig, RedisStates
 from pricing.zones import ZoneLocator, load_catalogue
-from streaming.events import Event
+from streaming.events.event_types import Event
 
 _TICK_S = 5
 
@@ -150,7 +150,7 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
         now_ms=now_ms,
     )
     return create_app(
-        ApiParts(
+        ApiDependencies(
             catalogue=catalogue,
             locator=ZoneLocator(catalogue),
             ladder=ladder,

@@ -18,15 +18,15 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.benchmark import Unavailable
 from benchmarks.sample_events import ride_requests
 from fallback.pump import Pump, PumpConfig
-from fallback.sink import Poison
+from fallback.pump.sink import Poison
 from fallback.spool import Durability, Entry, Record, Spool, SpoolConfig
-from pricing.delivery import KafkaSink, lane_of
 from pricing.embedded import ApacheKafka
 from pricing.embedded.kafka_home import missing_tools
-from streaming.batch_sender import BatchSender
-from streaming.codec import WireRecord, encode
+from pricing.writing.kafka_sink import KafkaSink, lane_of
 from streaming.config import KafkaConfig
-from streaming.packing import pack
+from streaming.events.codec import WireRecord, encode
+from streaming.events.packing import pack
+from streaming.producing.batch_sender import BatchSender
 from streaming.topics import RIDE_REQUESTS, ensure_topics, full_name
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streaming.events import RIDE_REQUEST, Event, new_event_id, rfc3339
+from streaming.events.event_types import RIDE_REQUEST, Event, new_event_id, rfc3339
 
 _START_MS = 1_700_000_000_000
 

@@ -19,11 +19,11 @@ from pydantic.fields import FieldInfo
 
 from pricing import __version__
 from pricing.api.openapi import document
-from pricing.metrics import Metrics
-from pricing.mode.metrics import ModeMetrics
-from pricing.processor.metrics import ProcessorMetrics
-from pricing.read_metrics import ReadMetrics
-from pricing.settings import PREFIX, Settings
+from pricing.metrics.api import Metrics
+from pricing.metrics.modes import ModeMetrics
+from pricing.metrics.processor import ProcessorMetrics
+from pricing.metrics.reads import ReadMetrics
+from pricing.wiring.settings import PREFIX, Settings
 from streaming import asyncapi
 
 DOCS = Path(__file__).parent

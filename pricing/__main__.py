@@ -1,5 +1,5 @@
 """`python -m pricing` is `equilibrium`."""
 
-from pricing.cli import main
+from pricing.cli.app import main
 
 main()

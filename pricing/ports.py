@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pricing.model import ZoneState
-from streaming.events import Event
+from streaming.events.event_types import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

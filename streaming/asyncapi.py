@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streaming.codec import CONTENT_TYPE, FAMILIES, SPEC_VERSION
 from streaming.config import KafkaConfig
+from streaming.events.codec import CONTENT_TYPE, FAMILIES, SPEC_VERSION
 from streaming.topics import (
     AUDIT,
     DRIVER_STATUS,

@@ -18,10 +18,10 @@ from typing import Protocol
 
 import structlog
 
-from streaming.codec import Header, WireRecord
+from streaming.consuming.records import ConsumedRecord
 from streaming.errors import BrokerRefused, InvalidMessage, Reason
-from streaming.events import rfc3339
-from streaming.records import ConsumedRecord
+from streaming.events.codec import Header, WireRecord
+from streaming.events.event_types import rfc3339
 from streaming.topics import dlq_of
 
 _log = structlog.get_logger(__name__)

@@ -15,7 +15,8 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
-from streaming.codec import WireRecord, encode
+from streaming.consuming.records import Committed, ConsumedRecord, Polled, ReaderTiming
+from streaming.consuming.slots import Partition, SlotTable
 from streaming.errors import (
     BrokerTimeout,
     BrokerUnavailable,
@@ -23,10 +24,9 @@ from streaming.errors import (
     MembershipLost,
     PublishTimeout,
 )
-from streaming.events import Event
+from streaming.events.codec import WireRecord, encode
+from streaming.events.event_types import Event
 from streaming.partitioning import partition_for
-from streaming.records import Committed, ConsumedRecord, Polled, ReaderTiming
-from streaming.slots import Partition, SlotTable
 
 
 class MemoryBroker:

@@ -29,10 +29,15 @@ CLOCKS = {
 }
 EDGES = {
     "pricing/api/middleware.py": "times requests; nothing is decided by it",
-    "pricing/wall_clock.py": "is the clock that wiring hands to everything else",
+    "pricing/clocks.py": "is the clock that wiring hands to everything else",
 }
 """Modules that call a clock themselves, and why they may."""
-PURE = ("pricing/surge/", "pricing/model.py", "pricing/ladder.py", "streaming/events.py")
+PURE = (
+    "pricing/surge/",
+    "pricing/model.py",
+    "pricing/reading/ladder.py",
+    "streaming/events/event_types.py",
+)
 """Here not even a default argument may name a clock."""
 
 

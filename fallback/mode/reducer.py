@@ -15,17 +15,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fallback.mode.config import ModeConfig
-from fallback.mode.feeling import felt, jolted
+from fallback.mode.input_level import felt, jolted
 from fallback.mode.level import Level
-from fallback.mode.state import (
-    Bounds,
-    Event,
-    EventKind,
-    Inputs,
-    InputState,
-    ModeState,
-    causes,
-)
+from fallback.mode.state import Bounds, Event, EventKind, Inputs, InputState, ModeState, causes
 
 _LONGEST_STEP = 2.0
 """A step is witness of at most so many ticks: what lay before them was not seen."""

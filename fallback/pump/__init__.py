@@ -14,8 +14,8 @@ lane), `watch.py` (alarms), `deliveries.py` (who waits), `pump.py` (the face), `
 """
 
 from fallback.pump.config import PumpConfig
-from fallback.pump.facts import Alarm, PumpObserver, PumpState, PumpStats, SilentPumpObserver
 from fallback.pump.pump import Bury, Pump
+from fallback.pump.status import Alarm, PumpObserver, PumpState, PumpStats, SilentPumpObserver
 
 __all__ = [
     "Alarm",

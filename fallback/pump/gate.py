@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fallback.pump.backoff import GrowingWait
 from fallback.pump.config import PumpConfig
-from fallback.pump.waits import GrowingWait
-from fallback.sink import NeedsOperator, SinkBurnt, SinkFailure
+from fallback.pump.sink import NeedsOperator, SinkBurnt, SinkFailure
 
 EVERYTHING = ""
 """The group that holds every lane."""

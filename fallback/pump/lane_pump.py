@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fallback.clock import Monotonic
+from fallback.pump.batching_window import Rounds
 from fallback.pump.config import PumpConfig
 from fallback.pump.gate import Gate, Wait
 from fallback.pump.pace import Pace
-from fallback.pump.rounds import Rounds
-from fallback.sink import NeedsOperator, Poison, Sink, SinkFailure
+from fallback.pump.sink import NeedsOperator, Poison, Sink, SinkFailure
 from fallback.spool import Lane, Record
 
 _MINUTE_S = 60.0

@@ -14,15 +14,15 @@ import structlog
 from fallback.clock import Monotonic, monotonic_s
 from fallback.errors import SpoolClosed
 from fallback.observer import tell
+from fallback.pump.alarms import Watch
+from fallback.pump.batching_window import Rounds
 from fallback.pump.config import PumpConfig
-from fallback.pump.deliveries import Deliveries
-from fallback.pump.facts import PumpObserver, PumpState, PumpStats, next_state
+from fallback.pump.delivery_waiters import Deliveries
 from fallback.pump.gate import Gate
 from fallback.pump.lane_pump import LanePump, Piece, bodies_size
 from fallback.pump.pace import Pace
-from fallback.pump.rounds import Rounds
-from fallback.pump.watch import Watch
-from fallback.sink import Poison, Sink, SinkFailure
+from fallback.pump.sink import Poison, Sink, SinkFailure
+from fallback.pump.status import PumpObserver, PumpState, PumpStats, next_state
 from fallback.spool import Lane, Record, Spool
 
 _log = structlog.get_logger(__name__)

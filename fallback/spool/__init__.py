@@ -87,10 +87,10 @@ The files: `record.py` (frame), `segment.py`, `scan.py` (reading, damage), `curs
 """
 
 from fallback.spool.config import SpoolConfig
-from fallback.spool.facts import SilentObserver, SpoolObserver, SpoolState, SpoolStats
-from fallback.spool.lane import Lane
-from fallback.spool.record import Durability, Entry, Record
+from fallback.spool.format.record import Durability, Entry, Record
+from fallback.spool.reading.lane import Lane
 from fallback.spool.spool import Spool
+from fallback.spool.status import SilentObserver, SpoolObserver, SpoolState, SpoolStats
 
 __all__ = [
     "Durability",

@@ -13,16 +13,16 @@ import structlog
 from fallback.clock import Monotonic, Wall, monotonic_s, wall_s
 from fallback.errors import SpoolClosed, SpoolFailed
 from fallback.observer import tell
-from fallback.spool.committer import Committer, Turn
 from fallback.spool.config import SpoolConfig
-from fallback.spool.facts import SpoolObserver, SpoolState, SpoolStats
-from fallback.spool.feeder import Feeder
-from fallback.spool.intake import Intake
-from fallback.spool.io import Files, RealFiles
-from fallback.spool.lane import Lane
-from fallback.spool.opening import Ground, prepare_ground
-from fallback.spool.reader import Reader
-from fallback.spool.record import Durability, Entry
+from fallback.spool.format.io import Files, RealFiles
+from fallback.spool.format.record import Durability, Entry
+from fallback.spool.reading.lane import Lane
+from fallback.spool.reading.read_loop import Feeder
+from fallback.spool.reading.reader import Reader
+from fallback.spool.startup.opening import Ground, prepare_ground
+from fallback.spool.status import SpoolObserver, SpoolState, SpoolStats
+from fallback.spool.writing.committer import Committer, Turn
+from fallback.spool.writing.intake import Intake
 
 _log = structlog.get_logger(__name__)
 

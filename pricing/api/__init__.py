@@ -1,1 +1,4 @@
-"""The HTTP API: endpoints, what they read and answer, what happens around them."""
+"""The HTTP API: the app, its server, and what happens around every request.
+
+Imports its own rooms and every room below it; only `wiring` and what stands above import it.
+"""

@@ -14,17 +14,24 @@ from starlette.datastructures import Headers as RequestHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fallback.bulkhead import Bulkhead
 from fallback.errors import BulkheadFullError
-from pricing.api.parts import ApiParts
-from pricing.api.price_route import PATH as PRICE_PATH
-from pricing.api.price_route import PriceRoute, request_id
-from pricing.api.problems import BODY_TOO_LARGE, BUSY, INTERNAL, SHUTTING_DOWN, Problem, respond
-from pricing.api.system_headers import SystemHeaders
-from pricing.api.whole_answer import headers_of, ordinary_cycle, write_whole
-from pricing.auth import may
-from pricing.keys import Role
-from pricing.mode.pulse import PRICE_ROUTES
+from fallback.guards.bulkhead import Bulkhead
+from pricing.access.auth import may
+from pricing.access.keys import Role
+from pricing.api.http.dependencies import ApiParts
+from pricing.api.http.problems import (
+    BODY_TOO_LARGE,
+    BUSY,
+    INTERNAL,
+    SHUTTING_DOWN,
+    Problem,
+    respond,
+)
+from pricing.api.http.raw_response import headers_of, ordinary_cycle, write_whole
+from pricing.api.http.system_headers import SystemHeaders
+from pricing.api.prices.fast_path import PATH as PRICE_PATH
+from pricing.api.prices.fast_path import PriceRoute, request_id
+from pricing.metrics.request_stats import PRICE_ROUTES
 from pricing.model import Zone
 
 _log = structlog.get_logger(__name__)

@@ -7,20 +7,20 @@ import sys
 from collections.abc import Sequence
 
 from fallback.breaker import PROFILES
-from pricing.api.parts import ApiParts
-from pricing.app import create_app
-from pricing.health import DEPENDENCIES, PassiveHealth
-from pricing.ladder import Ladder
-from pricing.local_zones import LocalZones
-from pricing.memory import MemoryStates
-from pricing.metrics import Metrics
+from pricing.api.app import create_app
+from pricing.api.http.dependencies import ApiParts
+from pricing.health.passive import DEPENDENCIES, PassiveHealth
+from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.ports import Receipt
-from pricing.read_policy import ReadPolicy
-from pricing.rungs import new_breakers, store_rungs
+from pricing.reading.guarded_store import new_breakers, store_rungs
+from pricing.reading.ladder import Ladder
+from pricing.reading.last_known import LocalZones
+from pricing.reading.policy import ReadPolicy
+from pricing.stores.memory import MemoryStates
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
-from streaming.events import Event
+from streaming.events.event_types import Event
 
 
 def document() -> str:

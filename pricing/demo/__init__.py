@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pricing.demo.command import run_demo
-from pricing.demo.options import DemoOptions
+from pricing.local.options import DemoOptions
 
 __all__ = ["DemoOptions", "run_demo"]

@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 
-from pricing.demo.options import DemoOptions
 from pricing.demo.screen import open_screen
 from pricing.embedded.ports import LOOPBACK, is_free
 from pricing.errors import StartupError
+from pricing.local.options import DemoOptions
 
 
 def run_demo(options: DemoOptions) -> int:

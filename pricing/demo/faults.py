@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pricing.demo.options import Fault, Target
 from pricing.embedded import EmbeddedStack, Server, Tansu
+from pricing.local.options import Fault, Target
 
 _LOOK_EVERY_S: Final = 0.5
 

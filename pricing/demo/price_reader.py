@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx2
 
 from pricing.model import MICRO, Freshness, Source
-from streaming.events import to_ms
+from streaming.events.event_types import to_ms
 
 _MAX_BATCH: Final = 500
 _EVERY_S: Final = 1.0

@@ -11,23 +11,30 @@ from typing import Final
 
 import httpx2
 
-from pricing.configs import kafka_config
 from pricing.demo.backlog import waiting_on_disk
-from pricing.demo.cities import Cities, make_cities, read_trips_file
 from pricing.demo.faults import Faults
-from pricing.demo.feed import Feed
-from pricing.demo.house import Commands, House, healthy, open_house, operator_key, own_commands
-from pricing.demo.ledger import Ledger
-from pricing.demo.meter import Meter
-from pricing.demo.options import DemoOptions
 from pricing.demo.price_reader import PriceReader
 from pricing.demo.screen import Screen
+from pricing.demo.stats import Meter
 from pricing.demo.summary import summary_lines
-from pricing.demo.topic_tail import TopicTail
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
-from pricing.settings import load_settings
+from pricing.local.cities import Cities, make_cities, read_trips_file
+from pricing.local.delivery_check import Ledger
+from pricing.local.feed import Feed
+from pricing.local.options import DemoOptions
+from pricing.local.readback import TopicTail
+from pricing.local.whole_service import (
+    Commands,
+    House,
+    healthy,
+    open_house,
+    operator_key,
+    own_commands,
+)
 from pricing.simulator.trip_file import Trip
+from pricing.wiring.configs import kafka_config
+from pricing.wiring.settings import load_settings
 from pricing.zones import Catalogue, load_catalogue
 
 _LIVE_WITHIN_S: Final = 90.0

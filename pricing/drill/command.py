@@ -8,11 +8,11 @@ from pathlib import Path
 
 import typer
 
-from pricing.demo.options import DemoOptions
 from pricing.drill.scenario import SCENARIOS, Promise, promises
 from pricing.embedded.ports import LOOPBACK, is_free
 from pricing.errors import StartupError
-from pricing.settings import PREFIX
+from pricing.local.options import DemoOptions
+from pricing.wiring.settings import PREFIX
 
 _DWELL = f"{PREFIX}MODE_DOWN_DWELL_S"
 

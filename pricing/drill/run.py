@@ -12,20 +12,20 @@ from typing import Any, Final
 
 import httpx2
 
-from pricing.configs import kafka_config
-from pricing.demo.children import Say
-from pricing.demo.cities import Cities, make_cities
-from pricing.demo.feed import Feed
-from pricing.demo.house import House, healthy, open_house, own_commands
-from pricing.demo.ledger import Ledger
-from pricing.demo.options import DemoOptions
-from pricing.demo.topic_tail import TopicTail
 from pricing.drill.load import Answers, PriceLoad
 from pricing.drill.recovery import Recovery
 from pricing.drill.scenario import Outcome, Scenario, Target, back_within_s, is_shown
 from pricing.embedded import EmbeddedStack, Server, Tansu
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
+from pricing.local.children import Say
+from pricing.local.cities import Cities, make_cities
+from pricing.local.delivery_check import Ledger
+from pricing.local.feed import Feed
+from pricing.local.options import DemoOptions
+from pricing.local.readback import TopicTail
+from pricing.local.whole_service import House, healthy, open_house, own_commands
+from pricing.wiring.configs import kafka_config
 from pricing.zones import load_catalogue
 
 _LOOK_S: Final = 0.2

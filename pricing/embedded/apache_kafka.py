@@ -19,11 +19,7 @@ from typing import ClassVar
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from pricing.embedded.directories import (
-    give_to_server,
-    make_server_directory,
-    write_private,
-)
+from pricing.embedded.directories import give_to_server, make_server_directory, write_private
 from pricing.embedded.kafka_home import KafkaHome, Progress, escaped, filling, kafka_home
 from pricing.embedded.ports import LOOPBACK
 from pricing.embedded.process import Program

@@ -11,11 +11,7 @@ from typing import ClassVar
 
 import asyncpg
 
-from pricing.embedded.directories import (
-    make_server_directory,
-    password,
-    write_private,
-)
+from pricing.embedded.directories import make_server_directory, password, write_private
 from pricing.embedded.ports import LOOPBACK
 from pricing.embedded.process import Program, spawn
 from pricing.embedded.server import Server, remedy

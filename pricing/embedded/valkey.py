@@ -11,11 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from pricing.embedded.directories import (
-    make_server_directory,
-    password,
-    write_private,
-)
+from pricing.embedded.directories import make_server_directory, password, write_private
 from pricing.embedded.ports import LOOPBACK
 from pricing.embedded.process import Program
 from pricing.embedded.server import Server

@@ -1,7 +1,4 @@
-"""What the system mode means here: its inputs, and what each level changes.
+"""The system mode: its inputs, what each level changes, and who is told of a change.
 
-`inputs.py` and `judgement.py` (what is watched, and how dependencies are judged), `surge.py`
-(prices), `policy.py` (every knob of a level), `signals.py` (reads the inputs), `ramps.py` (load
-for dependencies that are back), `admission.py` (which requests are taken), `journal.py` (tells
-the world), `fleet.py` (hears of the others).
+Imports `metrics`, `health` and the rooms below them; the pure reducer is `fallback.mode`.
 """

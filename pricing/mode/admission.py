@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from fallback.bulkhead import Bulkhead
+from fallback.guards.bulkhead import Bulkhead
 from pricing.mode.policy import Knobs
 
 _ALL = 100

@@ -8,11 +8,11 @@ from typing import Any
 
 import structlog
 
-from streaming.codec import decode
+from streaming.consuming.records import ConsumedRecord
+from streaming.consuming.topic_tail import PriceFeed
 from streaming.errors import BrokerError, InvalidMessage
-from streaming.events import ModeChangedV1, rfc3339, to_ms
-from streaming.price_feed import PriceFeed
-from streaming.records import ConsumedRecord
+from streaming.events.codec import decode
+from streaming.events.event_types import ModeChangedV1, rfc3339, to_ms
 
 _log = structlog.get_logger(__name__)
 

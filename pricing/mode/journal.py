@@ -15,13 +15,13 @@ from typing import Any
 import structlog
 
 from fallback.mode import Event, EventKind, Level, ModeState, causes
-from fallback.override import Override
+from fallback.mode.override import Override
 from pricing.errors import PricingError
-from pricing.mode.body import cause_body, inputs_body, override_body
+from pricing.mode.as_json import cause_body, inputs_body, override_body
 from pricing.ports import Publisher
 from streaming.errors import StreamingError
-from streaming.events import MODE_CHANGED, new_event_id, rfc3339
-from streaming.events import Event as Message
+from streaming.events.event_types import MODE_CHANGED, new_event_id, rfc3339
+from streaming.events.event_types import Event as Message
 from streaming.topics import SYSTEM_MODES
 
 _log = structlog.get_logger(__name__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from fallback.mode import Level
-from pricing.mode.surge import SurgeLimit
-from pricing.read_policy import ReadPolicy
+from pricing.reading.policy import ReadPolicy
+from pricing.reading.surge_limit import SurgeLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from fallback.breaker import BreakerRegistry
 from fallback.mode import Level
-from pricing.mode.pulse import Pulse
-from pricing.mode.system import SystemMode
+from pricing.metrics.request_stats import Pulse
+from pricing.mode.current import SystemMode
 from pricing.model import Source
-from streaming.events import rfc3339
+from streaming.events.event_types import rfc3339
 
 
 def totals_of(pulse: Pulse, breakers: BreakerRegistry) -> Callable[[], Mapping[str, int]]:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fallback.breaker import BreakerRegistry, State
-from fallback.bulkhead import Bulkhead
+from fallback.guards.bulkhead import Bulkhead
 from fallback.mode import Reading
-from fallback.orchestrator import Signal
+from fallback.mode.orchestrator import Signal
 from fallback.pump import PumpState
 from fallback.sketch import BudgetBurn, LatencySketch, ShareWindow
-from pricing.health import HealthSource
-from pricing.local_zones import LocalZones
-from pricing.mode.judgement import Link, judge_database, judge_kafka, judge_redis
-from pricing.mode.pulse import Pulse
-from pricing.mode.ramps import Ramps
+from pricing.health.passive import HealthSource
+from pricing.health.ramps import Ramps
+from pricing.metrics.request_stats import Pulse
+from pricing.mode.dependency_levels import Link, judge_database, judge_kafka, judge_redis
 from pricing.model import Source
+from pricing.reading.last_known import LocalZones
 
 _OPEN_LASTS_S = 5.0
 """A breaker that probes so soon after it was open has not been well since."""

@@ -1,5 +1,4 @@
 """The zone processor: reads the input topics, prices every zone at every tick, writes it out.
 
-`slot.py` decides which ticks may be computed (pure), `lanes.py` writes them to each output
-until it succeeds, `processor.py` is the loop around both.
+Imports `surge`, `zones`, `stores`, `writing`, `metrics` and `streaming`; no HTTP but its probes.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pricing.surge.config import WindowConfig
+from pricing.surge.policy.windows import WindowConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

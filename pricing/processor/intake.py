@@ -6,15 +6,15 @@ names a zone or city that we do not know is counted and skipped.
 
 from __future__ import annotations
 
-from pricing.processor.burial import Burial
-from pricing.processor.metrics import ProcessorMetrics
-from pricing.processor.slot import Slot
+from pricing.metrics.processor import ProcessorMetrics
+from pricing.processor.dead_letter_queue import Burial
+from pricing.processor.progress import Slot
 from pricing.surge.admission import Admission
 from pricing.zones import Catalogue, ZoneLocator
-from streaming.codec import decode
-from streaming.consumer import ConsumedRecord
+from streaming.consuming.consumer import ConsumedRecord
 from streaming.errors import InvalidMessage
-from streaming.events import DriverStatusV1, Event, RideRequestV1
+from streaming.events.codec import decode
+from streaming.events.event_types import DriverStatusV1, Event, RideRequestV1
 
 
 class Intake:

@@ -6,7 +6,7 @@ import hashlib
 import uuid
 
 from pricing.model import MICRO, ZoneState, currency_exponent
-from streaming.events import ZONE_PRICE, Event, rfc3339
+from streaming.events.event_types import ZONE_PRICE, Event, rfc3339
 
 SOURCE = "/equilibrium/processor"
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pricing.processor.metrics import ProcessorMetrics
+from pricing.metrics.processor import ProcessorMetrics
 from pricing.processor.processor import ZoneProcessor
 
 

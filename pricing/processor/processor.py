@@ -19,15 +19,15 @@ import stamina
 import structlog
 
 from pricing.drain import Drain
-from pricing.processor.burial import Burial
+from pricing.metrics.processor import ProcessorMetrics
 from pricing.processor.config import ProcessorConfig
+from pricing.processor.dead_letter_queue import Burial
 from pricing.processor.intake import Intake
-from pricing.processor.lanes import Lane
-from pricing.processor.metrics import ProcessorMetrics
-from pricing.processor.slot import Barrier, Slot
+from pricing.processor.output_queues import Lane
+from pricing.processor.progress import Barrier, Slot
 from pricing.surge.city import CityStates, CitySurge
 from pricing.surge.ticks import CLOSING_MARGIN_MS, newest_closed_tick
-from streaming.consumer import Committed, LogReader, Polled
+from streaming.consuming.consumer import Committed, LogReader, Polled
 from streaming.errors import BrokerError, BrokerRefused, MembershipLost
 
 _log = structlog.get_logger(__name__)

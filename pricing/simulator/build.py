@@ -9,7 +9,7 @@ from typing import Final
 from pricing.model import Zone
 from pricing.simulator.city import LivingCity
 from pricing.simulator.demand_table import DemandTable, shipped_table
-from pricing.simulator.events import Happening
+from pricing.simulator.disturbances import Happening
 from pricing.simulator.rates import CityClock, Rates, demand_shape
 from pricing.simulator.riders import Destinations, Riders
 from pricing.simulator.streets import Streets

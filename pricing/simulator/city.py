@@ -9,10 +9,10 @@ from functools import partial
 from typing import Final
 
 from pricing.model import Zone
-from pricing.simulator.agenda import Agenda
+from pricing.simulator.city_events import Emission, RideRequest
+from pricing.simulator.disturbances import Happening, Happenings
 from pricing.simulator.drivers import Driver, Fleet
-from pricing.simulator.emissions import Emission, RideRequest
-from pricing.simulator.events import Happening, Happenings
+from pricing.simulator.event_queue import Agenda
 from pricing.simulator.rates import Rates
 from pricing.simulator.riders import Demand, Ride
 from pricing.simulator.streets import Streets

@@ -12,9 +12,9 @@ from random import Random
 from typing import Final
 
 from pricing.model import MICRO
-from pricing.simulator.agenda import Agenda
-from pricing.simulator.chance import stream
-from pricing.simulator.emissions import DriverStatus
+from pricing.simulator.city_events import DriverStatus
+from pricing.simulator.event_queue import Agenda
+from pricing.simulator.random_streams import stream
 
 _IDLE_BEAT_MS: Final = (9_000, 11_000)
 _BUSY_BEAT_MS: Final = 30_000

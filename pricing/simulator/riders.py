@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from uuid import UUID, uuid5
 
 from pricing.model import MICRO
-from pricing.simulator.chance import stream
+from pricing.simulator.random_streams import stream
 from pricing.simulator.rates import DemandShape
 from pricing.simulator.streets import Streets
 

@@ -10,8 +10,8 @@ from datetime import datetime, tzinfo
 from typing import Final
 from uuid import uuid5
 
-from pricing.simulator.chance import stream
 from pricing.simulator.demand_table import is_a_ride
+from pricing.simulator.random_streams import stream
 from pricing.simulator.rates import CityClock
 from pricing.simulator.riders import REQUEST_NAMESPACE, Destinations, Ride
 from pricing.simulator.streets import Streets

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pricing.model import Signal, Zone, ZoneState, is_changed
 from pricing.surge.confidence import confidence_of
-from pricing.surge.policy import Policy, ZoneRules, decide
+from pricing.surge.policy.policy import Policy, ZoneRules, decide
 from pricing.surge.ticks import is_turn
 from pricing.surge.window import Admission, CityCounts, CityWindow, WindowConfig
 

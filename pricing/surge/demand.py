@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pricing.surge.admission import Admission
-from pricing.surge.calendar import Calendar
+from pricing.surge.tick_schedule import Calendar
 from pricing.surge.ticks import last_tick
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from pricing.model import Signal
 from pricing.surge.admission import Admission
-from pricing.surge.calendar import Calendar
-from pricing.surge.config import WindowConfig
+from pricing.surge.policy.windows import WindowConfig
+from pricing.surge.tick_schedule import Calendar
 
 
 class Heartbeat(NamedTuple):

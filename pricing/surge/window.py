@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from pricing.model import Signal
 from pricing.surge.admission import Admission
-from pricing.surge.config import WindowConfig
 from pricing.surge.demand import Copy, DemandWindow
+from pricing.surge.policy.windows import WindowConfig
 from pricing.surge.supply import Heartbeat, SupplyWindow
 from pricing.surge.ticks import event_time, first_tick, is_future
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from streaming.codec import WireRecord, decode
 from streaming.config import KafkaConfig
-from streaming.consumer import Committed, LogReader
+from streaming.consuming.consumer import Committed, LogReader
 from streaming.errors import InstanceFenced, InvalidMessage, MembershipLost
-from streaming.events import Event
+from streaming.events.codec import WireRecord, decode
+from streaming.events.event_types import Event
 from streaming.memory import MemoryBroker, MemoryLogReader, MemoryProducer
 from streaming.partitioning import partition_for
-from streaming.producer import EventProducer
+from streaming.producing.producer import EventProducer
 from streaming.topics import INPUTS, ensure_topics, full_name
 from tests.support.kafka_log import HOUR_MS, QUICK, Reading, ride_request, ride_requests, wall_ms
 from tests.support.waiting import until

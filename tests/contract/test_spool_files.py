@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fallback.spool.io import Access, FaultPoint, RealFiles
+from fallback.spool.format.io import Access, FaultPoint, RealFiles
 from tests.support.faulty_files import FaultyFiles
 
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pricing.cache import RedisConfig, RedisStates
-from pricing.memory import MemoryStates
 from pricing.model import Signal
 from pricing.ports import StateCache
+from pricing.stores.memory import MemoryStates
+from pricing.stores.redis_states import RedisConfig, RedisStates
 from tests.support.zone_states import STEP_MS, TICK_MS, calm, later, zone_state
 
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pricing.memory import MemoryStates
-from pricing.migrate import migrate
 from pricing.model import Signal, is_changed
 from pricing.ports import StateStore
-from pricing.store import DatabaseConfig, PostgresStates
+from pricing.stores.memory import MemoryStates
+from pricing.stores.migrate import migrate
+from pricing.stores.postgres_states import DatabaseConfig, PostgresStates
 from tests.support.grid_city import grid_zones
 from tests.support.zone_states import STEP_MS, TICK_MS, calm, city_tick, later, zone_state
 

@@ -12,11 +12,11 @@ import pytest
 
 from fallback.pump import PumpState
 from fallback.spool import Durability, Entry
-from pricing.delivery import lane_of
 from pricing.embedded import free_ports
-from streaming.codec import WireRecord
+from pricing.writing.kafka_sink import lane_of
 from streaming.config import KafkaConfig
-from streaming.packing import pack
+from streaming.events.codec import WireRecord
+from streaming.events.packing import pack
 from streaming.topics import full_name
 from tests.support.broker_faults import Site, lose_acks_and_kill, site
 from tests.support.kafka_log import ride_request, ride_requests

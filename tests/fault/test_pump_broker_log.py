@@ -14,20 +14,20 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from fallback.pump import PumpState
-from fallback.pump.deliveries import Deliveries
+from fallback.pump.delivery_waiters import Deliveries
 from fallback.spool import Spool, SpoolConfig
 from pricing.embedded import ApacheKafka, free_ports
 from pricing.embedded.directories import give_to_server, make_server_directory
 from pricing.embedded.process import Program
-from pricing.publishing import SpoolPublisher
-from pricing.write_path import ENTRY_BYTES
-from streaming.batch_sender import BatchSender
-from streaming.codec import WireRecord, encode
+from pricing.wiring.writing import ENTRY_BYTES
+from pricing.writing.publisher import SpoolPublisher
 from streaming.config import KafkaConfig
 from streaming.errors import InvalidMessage
-from streaming.events import Event
-from streaming.packing import pack
+from streaming.events.codec import WireRecord, encode
+from streaming.events.event_types import Event
+from streaming.events.packing import pack
 from streaming.partitioning import partition_for
+from streaming.producing.batch_sender import BatchSender
 from streaming.topics import all_topics, ensure_topics, full_name
 from tests.support.kafka_log import ride_request, ride_requests
 from tests.support.kafka_wire_proxy import KafkaWireProxy

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fallback.spool import Durability, Entry
-from pricing.delivery import lane_of
 from pricing.embedded import ApacheKafka
-from streaming.codec import WireRecord
+from pricing.writing.kafka_sink import lane_of
 from streaming.config import KafkaConfig
-from streaming.packing import pack
-from streaming.refusals import BY_CODE, Action
+from streaming.events.codec import WireRecord
+from streaming.events.packing import pack
+from streaming.producing.batch_errors import BY_CODE, Action
 from streaming.topics import ensure_topics, full_name
 from tests.support.kafka_log import ride_request, ride_requests
 from tests.support.kafka_wire_proxy import Answer, KafkaWireProxy

@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from streaming.codec import decode
 from streaming.config import KafkaConfig
-from streaming.consumer import LogReader
-from streaming.producer import EventProducer
+from streaming.consuming.consumer import LogReader
+from streaming.events.codec import decode
+from streaming.producing.producer import EventProducer
 from streaming.topics import INPUTS, ensure_topics, full_name
 from tests.support.kafka_log import HOUR_MS, Reading, ride_requests, wall_ms
 from tests.support.reader_process import timing_of

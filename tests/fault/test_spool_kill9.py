@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fallback.spool.io import FaultPoint
+from fallback.spool.format.io import FaultPoint
 from tests.support.spool_child import CONFIG
 from tests.support.spool_oracle import Said, drain, judge, start_child
 

@@ -13,7 +13,7 @@ import pytest
 
 from pricing.drill.recovery import Recovery
 from pricing.drill.scenario import LATE_S
-from pricing.topic_keeping import create_topics
+from pricing.writing.topics import create_topics
 from tests.support.processes import environment, running
 from tests.support.read_path import ZONES, Api, api_process, ticking
 from tests.support.servers import through

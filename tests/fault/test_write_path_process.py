@@ -16,8 +16,8 @@ import httpx2
 import pytest
 
 from pricing.embedded import free_ports
-from streaming.codec import decode
 from streaming.config import KafkaConfig
+from streaming.events.codec import decode
 from streaming.topics import ensure_topics, full_name
 from tests.support.event_service import RIDES, Service, post
 from tests.support.loop_volume import MIB, demand_loop_volumes, make_image, mounted
@@ -299,9 +299,9 @@ async def until_health(client: httpx2.AsyncClient, *, letters: int) -> None:
 
 
 def bury(service: Service, record) -> str:
-    from fallback.dead_letters import DeadLetterBox
-    from streaming.codec import WireRecord
-    from streaming.packing import pack
+    from fallback.pump.dead_letters import DeadLetterBox
+    from streaming.events.codec import WireRecord
+    from streaming.events.packing import pack
 
     box = DeadLetterBox(service.directory / "state" / "dead-letters", now_ms=lambda: 1)
     body = pack(WireRecord(record.key, record.value, record.headers))

@@ -22,7 +22,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from pricing.spool_tools import contents
+from pricing.cli.spool_report import contents
 from streaming.config import KafkaConfig
 from streaming.topics import full_name
 from tests.support.broker_faults import Site, hurt, site

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pricing.demo.children import Command
-from pricing.demo.house import Commands
-from pricing.demo.options import DemoOptions
 from pricing.demo.run import Demo
 from pricing.demo.screen import PlainScreen
 from pricing.embedded import free_ports
 from pricing.embedded.process import is_alive
 from pricing.errors import StartupError
+from pricing.local.children import Command
+from pricing.local.options import DemoOptions
+from pricing.local.whole_service import Commands
 from tests.support.waiting import until
 
 SLEEP = "import time; time.sleep(60)"

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from pricing.app import Drain
+from pricing.api.app import Drain
+from pricing.api.server import ServerConfig, serve
 from pricing.errors import StartupError
-from pricing.server import ServerConfig, serve
 from tests.support.api import World
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import struct
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pricing.server import ServerConfig, serve
+from pricing.api.server import ServerConfig, serve
 from tests.support.api import World
 
 REQUEST = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"

@@ -18,9 +18,9 @@ from pricing.errors import (
     DependencyUnavailable,
     MigrationError,
 )
-from pricing.migrate import migrate
-from pricing.sql import Migration, load_migrations
-from pricing.store import DatabaseConfig
+from pricing.stores.migrate import migrate
+from pricing.stores.postgres_states import DatabaseConfig
+from pricing.stores.sql import Migration, load_migrations
 from tests.support.grid_city import grid_zones
 from tests.support.servers import fresh_database
 
@@ -85,7 +85,7 @@ async def test_five_at_once_run_every_migration_once(database_url):
 
 async def test_schema_file_is_the_sum_of_the_migrations(database_url, postgres_url):
     await migrate(DatabaseConfig(url=database_url), (), timeout_s=20)
-    schema = files("pricing.sql").joinpath("schema.sql").read_text()
+    schema = files("pricing.stores.sql").joinpath("schema.sql").read_text()
     async with fresh_database(postgres_url) as other_url:
         async with connected(other_url) as connection:
             await connection.execute(schema)

@@ -12,9 +12,9 @@ from aiokafka import AIOKafkaProducer
 from pricing.model import Zone
 from pricing.zones import Catalogue
 from pricing.zones.zone_file import serialise_zones
-from streaming.codec import decode
-from streaming.events import DRIVER_STATUS, RIDE_REQUEST, Event, new_event_id, rfc3339
-from streaming.producer import EventProducer
+from streaming.events.codec import decode
+from streaming.events.event_types import DRIVER_STATUS, RIDE_REQUEST, Event, new_event_id, rfc3339
+from streaming.producing.producer import EventProducer
 from streaming.topics import ensure_topics, full_name
 from tests.support import servers
 from tests.support.grid_city import grid_zones

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from fallback.pump import Pump, PumpConfig, PumpState
-from fallback.sink import NeedsOperator, Poison, RetryLater, SinkBurnt, SinkFailure
+from fallback.pump.sink import NeedsOperator, Poison, RetryLater, SinkBurnt, SinkFailure
 from fallback.spool import Durability, Entry, Record, Spool, SpoolConfig
 from tests.support.memory_sink import MemorySink, poisoned_by
 from tests.support.waiting import until

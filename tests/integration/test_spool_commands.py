@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import pytest
 
-from fallback.dead_letters import DeadLetterBox
+from fallback.pump.dead_letters import DeadLetterBox
 from fallback.spool import Durability, Entry, Spool, SpoolConfig
-from pricing.cli import main
+from pricing.cli.app import main
 from pricing.embedded import free_ports
-from streaming.codec import encode
-from streaming.packing import pack
+from streaming.events.codec import encode
+from streaming.events.packing import pack
 from tests.support.kafka_log import ride_request
 
 MIB = 1 << 20

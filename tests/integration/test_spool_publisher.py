@@ -5,21 +5,17 @@ from __future__ import annotations
 import pytest
 
 from fallback.errors import AppendTimedOut, SpoolClosed, SpoolFailed, SpoolFull, TooManyLanes
-from fallback.pump.deliveries import Deliveries
+from fallback.pump.delivery_waiters import Deliveries
 from fallback.spool import Durability, Spool, SpoolConfig
-from pricing.delivery import KafkaSink, as_sink_failure, lane_of, place_of
-from pricing.errors import (
-    DependencySaturated,
-    DependencyTimeout,
-    DependencyUnavailable,
-)
-from pricing.publishing import SpoolPublisher, as_spool_dependency_error
-from streaming.codec import encode
+from pricing.errors import DependencySaturated, DependencyTimeout, DependencyUnavailable
+from pricing.writing.kafka_sink import KafkaSink, as_sink_failure, lane_of, place_of
+from pricing.writing.publisher import SpoolPublisher, as_spool_dependency_error
 from streaming.config import KafkaConfig
 from streaming.errors import InvalidMessage
-from streaming.packing import unpack
+from streaming.events.codec import encode
+from streaming.events.packing import unpack
 from streaming.partitioning import partition_for
-from streaming.refusals import BY_CODE, BatchFailed
+from streaming.producing.batch_errors import BY_CODE, BatchFailed
 from tests.support.kafka_log import ride_request, ride_requests
 
 MIB = 1 << 20
@@ -107,7 +103,7 @@ async def test_event_that_is_too_large_is_refused_and_none_of_its_batch_is_kept(
 
 
 async def test_largest_event_fits_into_the_spool_of_the_service(tmp_path):
-    from pricing.write_path import ENTRY_BYTES
+    from pricing.wiring.writing import ENTRY_BYTES
 
     config = SpoolConfig(quota_bytes=64 * MIB, free_floor_bytes=0, entry_bytes=ENTRY_BYTES)
     async with Spool.open(tmp_path, config) as spool:

@@ -12,11 +12,11 @@ from contextlib import suppress
 import pytest
 
 from pricing.embedded import ApacheKafka, free_ports
-from streaming.batch_sender import BatchSender
 from streaming.config import KafkaConfig
-from streaming.consumer import LogReader
+from streaming.consuming.consumer import LogReader
 from streaming.errors import BrokerError
-from streaming.producer import EventProducer
+from streaming.producing.batch_sender import BatchSender
+from streaming.producing.producer import EventProducer
 from streaming.topics import ensure_topics
 from tests.support.kafka_log import HOUR_MS, wall_ms
 from tests.support.kafka_wire_proxy import KafkaWireProxy

@@ -10,11 +10,11 @@ from contextlib import suppress
 import pytest
 
 from pricing.embedded import ApacheKafka, free_ports
-from streaming.codec import decode
 from streaming.config import KafkaConfig
-from streaming.consumer import LogReader
+from streaming.consuming.consumer import LogReader
 from streaming.errors import BrokerError
-from streaming.producer import EventProducer
+from streaming.events.codec import decode
+from streaming.producing.producer import EventProducer
 from streaming.topics import INPUTS, ensure_topics, full_name
 from tests.support.kafka_log import HOUR_MS, QUICK, Reading, ride_request, wall_ms
 from tests.support.waiting import until

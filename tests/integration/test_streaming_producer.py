@@ -13,7 +13,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from pricing.embedded import ApacheKafka, free_ports
-from streaming.codec import decode
 from streaming.config import KafkaConfig
 from streaming.errors import (
     AccessRefused,
@@ -24,7 +23,8 @@ from streaming.errors import (
     PublishTimeout,
     TopicMissing,
 )
-from streaming.producer import EventProducer
+from streaming.events.codec import decode
+from streaming.producing.producer import EventProducer
 from streaming.topics import ensure_topics
 from tests.support.kafka_log import ride_request, ride_requests
 from tests.support.waiting import until, until_stopped

@@ -16,13 +16,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.record.util import calc_crc32c
 
 from pricing.embedded import ApacheKafka, Tansu
-from streaming.codec import decode, encode
 from streaming.config import KafkaConfig
-from streaming.consumer import LogReader, ReaderTiming
+from streaming.consuming.consumer import LogReader, ReaderTiming
 from streaming.dead_letter import DeadLetters
 from streaming.errors import InvalidMessage
+from streaming.events.codec import decode, encode
 from streaming.partitioning import partition_for
-from streaming.producer import EventProducer
+from streaming.producing.producer import EventProducer
 from streaming.topics import INPUTS, dlq_of, ensure_topics, full_name
 from tests.support.kafka_log import (
     HOUR_MS,

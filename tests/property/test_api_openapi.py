@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import settings
 from schemathesis.checks import positive_data_acceptance
 
-from pricing.app import ApiConfig
+from pricing.api.app import ApiConfig
 from tests.support.api import World, zone
 from tests.support.zone_states import zone_state
 

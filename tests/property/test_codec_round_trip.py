@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streaming.codec import MAX_ATTRIBUTE_CHARS, WireRecord, decode, encode
 from streaming.errors import InvalidMessage
-from streaming.events import (
+from streaming.events.codec import MAX_ATTRIBUTE_CHARS, WireRecord, decode, encode
+from streaming.events.event_types import (
     AUDIT_RECORDED,
     DRIVER_STATUS,
     MODE_CHANGED,

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from fallback.mode import Level, initial, step
 from pricing.mode.policy import KNOBS, policies
-from pricing.mode.surge import REASON, SurgeLimit
 from pricing.model import MICRO
-from pricing.read_policy import ReadPolicy
+from pricing.reading.policy import ReadPolicy
+from pricing.reading.surge_limit import REASON, SurgeLimit
 from tests.property.test_mode_reducer import TRACES
 from tests.support.mode_inputs import CONFIG
 from tests.support.zone_states import zone_state

@@ -8,9 +8,9 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.codec import WireRecord, encode
-from streaming.packing import UnreadableRecord, pack, unpack
-from streaming.record_batch import RecordBatch
+from streaming.events.codec import WireRecord, encode
+from streaming.events.packing import UnreadableRecord, pack, unpack
+from streaming.producing.record_batch import RecordBatch
 from tests.support.kafka_log import ride_request
 
 some_bytes = st.none() | st.binary(max_size=200)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pricing.model import MICRO
 from pricing.simulator.build import living_city
 from pricing.simulator.city import LivingCity
-from pricing.simulator.emissions import DriverStatus, Emission, RideRequest
+from pricing.simulator.city_events import DriverStatus, Emission, RideRequest
 from tests.support.grid_city import grid_zones
 
 START_MS = 1_795_042_800_000

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fallback.spool.record import Entry
+from fallback.spool.format.record import Entry
 from tests.support.faulty_files import FaultyFiles
 from tests.support.stepped_spool import SteppedSpool, small_config
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fallback.errors import SpoolFailed
-from fallback.spool.cursor import SLOT_BYTES, Cursor
-from fallback.spool.record import Entry, frame_bytes
+from fallback.spool.format.cursor import SLOT_BYTES, Cursor
+from fallback.spool.format.record import Entry, frame_bytes
 from tests.support.faulty_files import FaultyFiles
 from tests.support.stepped_spool import DIRECTORY, SteppedSpool, small_config
 

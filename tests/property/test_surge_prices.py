@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from pricing.model import MICRO, Signal
 from pricing.surge.confidence import confidence_at, confidence_of
-from pricing.surge.curve import Curve
-from pricing.surge.policy import (
+from pricing.surge.policy.curve import Curve
+from pricing.surge.policy.file import load_policy
+from pricing.surge.policy.policy import (
     PRICE_STAGES,
     ClassRules,
     Policy,
@@ -18,8 +19,7 @@ from pricing.surge.policy import (
     decide,
     rounding,
 )
-from pricing.surge.policy_file import load_policy
-from pricing.surge.reasons import Reason
+from pricing.surge.policy.reasons import Reason
 from pricing.surge.window import WindowConfig
 from tests.support import surge_model
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pricing.surge.admission import Admission
 from pricing.surge.city import CitySurge
-from pricing.surge.policy_file import load_policy
+from pricing.surge.policy.file import load_policy
 from pricing.surge.window import WindowConfig
 from tests.support.grid_city import grid_zones
 from tests.support.surge_model import Beat, Record, Request, counts_at, is_turn, multiplier

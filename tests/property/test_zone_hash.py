@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.model import MICRO, Signal, ZoneState, currency_exponent
-from pricing.zone_hash import FIELDS, decode, encode
+from pricing.stores.zone_hash import FIELDS, decode, encode
 from tests.support.zone_states import zone_state
 
 LAST_MS = 253_402_300_799_999  # the year 9999, where RFC 3339 ends

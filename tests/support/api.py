@@ -12,18 +12,18 @@ from typing import Any
 import httpx2
 
 from fallback.breaker import PROFILES
-from fallback.dead_letters import DeadLetterBox
 from fallback.mode import Level
-from pricing.app import ApiConfig, ApiParts, create_app
-from pricing.audit import Audit
-from pricing.health import DEPENDENCIES, PassiveHealth
-from pricing.ladder import Ladder
-from pricing.local_zones import LocalZones
-from pricing.metrics import Metrics
+from fallback.pump.dead_letters import DeadLetterBox
+from pricing.access.audit import Audit
+from pricing.api.app import ApiConfig, ApiParts, create_app
+from pricing.health.passive import DEPENDENCIES, PassiveHealth
+from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.model import Zone, ZoneState
-from pricing.read_policy import ReadPolicy
-from pricing.rungs import new_breakers, store_rungs
+from pricing.reading.guarded_store import new_breakers, store_rungs
+from pricing.reading.ladder import Ladder
+from pricing.reading.last_known import LocalZones
+from pricing.reading.policy import ReadPolicy
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
 from tests.support.publisher import MemoryPublisher

@@ -10,10 +10,10 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from pricing.api.server import ServerConfig, serve
 from pricing.logs import configure_logs
 from pricing.ports import Receipt
-from pricing.server import ServerConfig, serve
-from streaming.events import Event
+from streaming.events.event_types import Event
 from tests.support.api import World
 from tests.support.publisher import MemoryPublisher
 

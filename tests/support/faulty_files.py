@@ -1,8 +1,8 @@
 """A file system in memory that forgets, tears and reorders what was not synced.
 
-Twin of `fallback.spool.io.RealFiles`. Each file has what is on the disk, and the writes since,
-of which a crash keeps any, in any order, whole or in part. Names are kept as an ordered list of
-changes since the directory was synced, of which a crash keeps a prefix. A failed sync behaves as
+Twin of `fallback.spool.format.io.RealFiles`. Each file has what is on the disk, and the writes
+since, of which a crash keeps any, in any order, whole or in part. Names are kept as an ordered list
+of changes since the directory was synced, of which a crash keeps a prefix. A failed sync behaves as
 Linux does: the writes stay readable, never reach the disk, and the next sync succeeds.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from fallback.spool.io import Access, FaultPoint, File, Lock
+from fallback.spool.format.io import Access, FaultPoint, File, Lock
 
 SECTOR = 16
 """Writes tear at multiples of this. Small, so that small frames tear too."""

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from streaming.codec import WireRecord, encode
-from streaming.consumer import ConsumedRecord, LogReader, Polled, ReaderTiming
-from streaming.events import RIDE_REQUEST, Event, new_event_id
+from streaming.consuming.consumer import ConsumedRecord, LogReader, Polled, ReaderTiming
+from streaming.events.codec import WireRecord, encode
+from streaming.events.event_types import RIDE_REQUEST, Event, new_event_id
 from streaming.memory import MemoryLogReader
 
 OCCURRED_MS = 1_767_323_045_678

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from fallback.sink import Poison, SinkFailure
+from fallback.pump.sink import Poison, SinkFailure
 
 Rule = Callable[[bytes, Sequence[bytes]], SinkFailure | None]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fallback.errors import SpoolFull
 from fallback.spool import Durability, Entry, Spool, SpoolConfig
-from fallback.spool.lane import Lane
+from fallback.spool.reading.lane import Lane
 from tests.support.faulty_files import FaultyFiles
 from tests.support.stepped_spool import DIRECTORY, small_config
 

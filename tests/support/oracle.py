@@ -11,8 +11,8 @@ import orjson
 
 from pricing.errors import DependencyError
 from pricing.ports import Publisher
-from streaming.codec import decode, encode
-from streaming.records import ConsumedRecord
+from streaming.consuming.records import ConsumedRecord
+from streaming.events.codec import decode, encode
 from tests.support.kafka_log import ride_request
 
 KEYS = 24

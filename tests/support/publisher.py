@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pricing.ports import Receipt
-from streaming.events import Event
+from streaming.events.event_types import Event
 
 
 class MemoryPublisher:

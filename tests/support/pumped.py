@@ -11,16 +11,16 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from fallback.dead_letters import DeadLetterBox
 from fallback.pump import Pump, PumpConfig
+from fallback.pump.dead_letters import DeadLetterBox
 from fallback.spool import Spool, SpoolConfig
-from pricing.burial import Burial
-from pricing.delivery import KafkaSink
-from pricing.publishing import SpoolPublisher
-from streaming.batch_sender import BatchSender
-from streaming.codec import decode
+from pricing.writing.dead_letters import Burial
+from pricing.writing.kafka_sink import KafkaSink
+from pricing.writing.publisher import SpoolPublisher
 from streaming.config import KafkaConfig
-from streaming.records import ConsumedRecord
+from streaming.consuming.records import ConsumedRecord
+from streaming.events.codec import decode
+from streaming.producing.batch_sender import BatchSender
 
 MIB = 1 << 20
 SMALL = SpoolConfig(segment_bytes=2 * MIB, quota_bytes=512 * MIB, free_floor_bytes=0)

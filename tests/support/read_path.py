@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx2
 
-from pricing.cache import RedisConfig, RedisStates
-from pricing.database import DatabaseConfig
 from pricing.embedded.ports import free_ports
 from pricing.errors import DependencyError
-from pricing.migrate import migrate
 from pricing.ports import CityTick
-from pricing.store import PostgresStates
+from pricing.stores.migrate import migrate
+from pricing.stores.postgres_client import DatabaseConfig
+from pricing.stores.postgres_states import PostgresStates
+from pricing.stores.redis_states import RedisConfig, RedisStates
 from pricing.zones import load_catalogue
 from tests.support.processes import Running, running
 from tests.support.tcp_proxy import Reply, TcpProxy

@@ -10,7 +10,7 @@ import asyncio
 import sys
 
 from streaming.config import KafkaConfig
-from streaming.consumer import LogReader, ReaderTiming
+from streaming.consuming.consumer import LogReader, ReaderTiming
 from streaming.topics import INPUTS, full_name
 from tests.support.kafka_log import HOUR_MS, Reading, wall_ms
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fallback.spool import Durability, Entry, Lane, Spool, SpoolConfig
-from fallback.spool.io import FaultPoint, RealFiles
+from fallback.spool.format.io import FaultPoint, RealFiles
 
 SEGMENT_BYTES = 32 * 1024
 SEGMENTS = 400

@@ -9,16 +9,16 @@ from pathlib import Path
 from random import Random
 
 from fallback.spool.config import SpoolConfig
-from fallback.spool.index import LiveSegment
-from fallback.spool.io import Files
-from fallback.spool.lane import Lane
-from fallback.spool.opening import Ground, prepare_ground
-from fallback.spool.reader import Reader, read
-from fallback.spool.record import Entry, Record, frame_bytes
-from fallback.spool.scan import Damage
-from fallback.spool.segment import SegmentName
-from fallback.spool.thinning import Thinned, Thinning
-from fallback.spool.writer import Placed, Stamped, Writer
+from fallback.spool.format.io import Files
+from fallback.spool.format.record import Entry, Record, frame_bytes
+from fallback.spool.format.scan import Damage
+from fallback.spool.format.segment import SegmentName
+from fallback.spool.reading.compaction import Thinned, Thinning
+from fallback.spool.reading.index import LiveSegment
+from fallback.spool.reading.lane import Lane
+from fallback.spool.reading.reader import Reader, read
+from fallback.spool.startup.opening import Ground, prepare_ground
+from fallback.spool.writing.writer import Placed, Stamped, Writer
 
 DIRECTORY = Path("/spool")
 

@@ -10,21 +10,21 @@ from prometheus_client import CollectorRegistry
 
 from fallback.breaker import BreakerRegistry
 from fallback.mode import Level, Reading
-from fallback.orchestrator import Orchestrator
+from fallback.mode.orchestrator import Orchestrator
 from fallback.pump import PumpState
-from pricing.health import HealthSource
+from pricing.health.passive import HealthSource
+from pricing.health.ramps import Ramps
+from pricing.metrics.modes import ModeMetrics
+from pricing.metrics.request_stats import Pulse
+from pricing.mode.current import CurrentPolicy, SystemMode
 from pricing.mode.inputs import mode_config
 from pricing.mode.journal import ModeJournal
-from pricing.mode.metrics import ModeMetrics
-from pricing.mode.minutes import Minutes
+from pricing.mode.minute_totals import Minutes
 from pricing.mode.policy import policies
-from pricing.mode.pulse import Pulse
-from pricing.mode.ramps import Ramps
 from pricing.mode.report import totals_of
 from pricing.mode.signals import SpoolFacts
-from pricing.mode.system import CurrentPolicy, SystemMode
 from pricing.ports import Publisher
-from pricing.read_policy import ReadPolicy
+from pricing.reading.policy import ReadPolicy
 from tests.support.fake_clock import FakeClocks
 
 CONFIG = mode_config(tick_s=5, up_dwell_s=3, down_dwell_s=60)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from streaming.codec import decode
 from streaming.config import KafkaConfig
+from streaming.events.codec import decode
 from streaming.topics import full_name
 from tests.support.surge_model import Beat, Record, Request
 

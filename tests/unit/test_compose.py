@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pricing.cli import app
-from pricing.settings import PREFIX, Settings
+from pricing.cli.app import app
+from pricing.wiring.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

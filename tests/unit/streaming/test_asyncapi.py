@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from streaming.asyncapi import document
-from streaming.codec import FAMILIES
 from streaming.config import KafkaConfig
+from streaming.events.codec import FAMILIES
 from streaming.topics import all_topics
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from streaming.codec import WireRecord, decode, encode
 from streaming.dead_letter import DeadLetters, DlqLimit, dead_letter
 from streaming.errors import BrokerRefused, BrokerTimeout, InvalidMessage
+from streaming.events.codec import WireRecord, decode, encode
 from streaming.memory import MemoryBroker, MemoryProducer
 from tests.support.kafka_log import OCCURRED_MS, consumed, ride_request
 

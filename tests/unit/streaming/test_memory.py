@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from streaming.codec import encode
 from streaming.errors import BrokerTimeout, BrokerUnavailable, PublishTimeout
+from streaming.events.codec import encode
 from streaming.memory import MemoryBroker, MemoryLogReader, MemoryProducer
 from tests.support.kafka_log import HOUR_MS, Reading, ride_request, ride_requests
 

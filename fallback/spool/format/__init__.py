@@ -1,0 +1,4 @@
+"""What lies on the disk: records, segments, cursor, and the port to the files.
+
+Imports no other room of the spool.
+"""

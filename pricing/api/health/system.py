@@ -1,0 +1,184 @@
+"""The system mode over HTTP: as it is, and as it changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import orjson
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from fallback.mode import Event, ModeState
+from fallback.mode.orchestrator import Orchestrator
+from fallback.mode.override import Override
+from pricing.access.keys import Role
+from pricing.api.http.dependencies import ApiDependencies
+from pricing.api.http.operator_schemas import ModeAnswer, ModeQuery
+from pricing.api.http.problems import BUSY, INVALID_INPUT, NOT_READY, Problem
+from pricing.api.http.request_parsing import parse_query, query_parameters
+from pricing.api.http.routing import Operation, add, add_page, json_response
+from pricing.mode.current import SystemMode
+
+_MOST_STREAMS = 100
+_HEARTBEAT_S = 10.0
+_BEHIND = 16
+"""A client that has so many changes unread cannot keep up."""
+_NO_STORE = {"Cache-Control": "no-store"}
+MODE_EXAMPLE = {
+    "mode": "degraded",
+    "level": "moderate",
+    "computed_level": "moderate",
+    "since": "2026-01-02T03:04:05.678Z",
+    "causes": [
+        {
+            "input": "redis",
+            "value": "breaker open",
+            "threshold": "open; severe with Postgres at 80 % of its queries",
+            "level": "moderate",
+        }
+    ],
+    "inputs": {},
+    "override": None,
+    "backlog": {"events": 0, "bytes": 0, "oldest_age_s": 0.0, "percent": 0.0, "state": "healthy"},
+    "dependencies": {},
+    "recovering": False,
+    "flapping": False,
+    "read_only": False,
+    "instance": "api-1",
+    "timestamp": "2026-01-02T03:04:06.000Z",
+}
+
+
+class _Subscriber:
+    """What one client has not been told yet."""
+
+    def __init__(self) -> None:
+        self.news: asyncio.Queue[None] = asyncio.Queue(maxsize=_BEHIND)
+        self.is_behind = False
+
+    def wake(self) -> None:
+        try:
+            self.news.put_nowait(None)
+        except asyncio.QueueFull:
+            self.is_behind = True
+
+
+class _Subscribers:
+    """Who follows the mode; an observer of the orchestrator that only wakes them."""
+
+    def __init__(self, orchestrator: Orchestrator | None) -> None:
+        self.all: set[_Subscriber] = set()
+        self._orchestrator = orchestrator
+        self._override: Override | None = None
+        self._step = self._told = 0
+
+    def on_step(self, state: ModeState, seen_s: float) -> None:
+        """An operator may steer without changing the level: that is news too."""
+        del state, seen_s
+        self._step += 1
+        override = self._orchestrator.override if self._orchestrator is not None else None
+        if override is not self._override:
+            self._override = override
+            self._wake()
+
+    def on_mode_event(self, event: Event, override: Override | None) -> None:
+        del event, override
+        self._wake()
+
+    def on_override_ended(self, override: Override) -> None: ...
+
+    def _wake(self) -> None:
+        """Once a step, whatever it brought: they get the whole state."""
+        if self._told == self._step:
+            return
+        self._told = self._step
+        for subscriber in self.all:
+            subscriber.wake()
+
+
+class _System:
+    def __init__(self, parts: ApiDependencies) -> None:
+        self._parts = parts
+        self._subscribers = _Subscribers(parts.system.orchestrator if parts.system else None)
+        if parts.system is not None:
+            parts.system.orchestrator.observe(self._subscribers)
+
+    async def mode(self, request: Request) -> Response:
+        asked = parse_query(ModeQuery, request)
+        system = system_of(self._parts)
+        body = system.body()
+        if asked.fleet in ("true", "1"):
+            body["fleet"] = system.fleet_body()
+        return json_response({"data": body}, headers=_NO_STORE)
+
+    async def stream(self, _request: Request) -> Response:
+        system = system_of(self._parts)
+        if len(self._subscribers.all) >= _MOST_STREAMS:
+            raise Problem(
+                BUSY, "As many streams as can be served are open.", headers={"Retry-After": "10"}
+            )
+        return StreamingResponse(
+            self._follow(system),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    async def _follow(self, system: SystemMode) -> AsyncIterator[bytes]:
+        subscriber = _Subscriber()
+        self._subscribers.all.add(subscriber)
+        drained = asyncio.ensure_future(self._parts.drain.wait())
+        try:
+            yield _message("mode", system)
+            while not drained.done():
+                woken = asyncio.ensure_future(subscriber.news.get())
+                done, _ = await asyncio.wait(
+                    {woken, drained}, timeout=_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if woken not in done:
+                    woken.cancel()
+                    if drained in done:
+                        return
+                    yield b": still here\n\n"
+                    continue
+                if subscriber.is_behind:
+                    yield _message("lagged", system)
+                    return
+                yield _message("mode", system)
+        finally:
+            drained.cancel()
+            self._subscribers.all.discard(subscriber)
+
+
+def system_of(parts: ApiDependencies) -> SystemMode:
+    """The system mode. Raises `Problem` where there is none."""
+    if parts.system is None:
+        raise Problem(NOT_READY, "This process has no system mode.", headers={"Retry-After": "1"})
+    return parts.system
+
+
+def _message(event: str, system: SystemMode) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps(system.body()))
+
+
+def add_system(app: FastAPI, parts: ApiDependencies) -> None:
+    system = _System(parts)
+    add(
+        app,
+        system.mode,
+        Operation(
+            method="GET",
+            path="/api/v1/system/mode",
+            operation_id="getSystemMode",
+            tag="system",
+            summary="The system mode",
+            description="Mode, level, what causes it, and what every input shows. Told from "
+            "memory. `GET /api/v1/system/stream` tells each change (server-sent events).",
+            answer=ModeAnswer,
+            example={"data": MODE_EXAMPLE},
+            problems=(INVALID_INPUT, NOT_READY),
+            parameters=query_parameters(ModeQuery),
+        ),
+    )
+    add_page(app, "/api/v1/system/stream", system.stream, role=Role.CLIENT)

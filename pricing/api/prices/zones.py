@@ -1,0 +1,137 @@
+"""The catalogue of zones, page by page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from bisect import bisect_right
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pricing.api.http.dependencies import ApiDependencies
+from pricing.api.http.problems import (
+    INVALID_INPUT,
+    UNKNOWN_ZONE,
+    FieldError,
+    Problem,
+    invalid_input,
+)
+from pricing.api.http.request_parsing import ZONE_ID, parse_query, query_parameters
+from pricing.api.http.routing import Operation, add, json_response
+from pricing.api.http.schemas import ZoneAnswer, ZoneAnswers, ZonePage
+from pricing.model import Zone
+from pricing.reading.answer import amount, factor
+from pricing.zones.catalogue import natural_key
+
+_MAX_ID = 64
+_EXAMPLE: dict[str, Any] = {
+    "zone_id": "161",
+    "name": "Midtown Center",
+    "city_id": "nyc",
+    "zone_class": "core",
+    "base_fare": 9.0,
+    "currency": "USD",
+    "center": {"lat": 40.758028, "lon": -73.977698},
+    "min_multiplier": 1.0,
+    "max_multiplier": 3.0,
+}
+
+
+class _Zones:
+    def __init__(self, parts: ApiDependencies) -> None:
+        self._catalogue = parts.catalogue
+
+    async def page(self, request: Request) -> Response:
+        asked = parse_query(ZonePage, request)
+        zones = self._catalogue.zones
+        start = 0
+        if asked.cursor is not None:
+            start = bisect_right(
+                zones, natural_key(_read(asked.cursor)), key=lambda zone: natural_key(zone.zone_id)
+            )
+        rest = [
+            zone for zone in zones[start:] if asked.city_id is None or zone.city_id == asked.city_id
+        ]
+        page = rest[: asked.limit]
+        has_more = len(rest) > len(page)
+        return json_response(
+            {
+                "data": [_body(zone) for zone in page],
+                "next": _cursor(page[-1].zone_id) if has_more else None,
+            }
+        )
+
+    async def one(self, request: Request) -> Response:
+        zone = self._catalogue.zone(request.path_params["zone_id"])
+        if zone is None:
+            raise Problem(UNKNOWN_ZONE, "GET /api/v1/zones lists the zones.")
+        return json_response({"data": _body(zone)})
+
+
+def _body(zone: Zone) -> dict[str, Any]:
+    return {
+        "zone_id": zone.zone_id,
+        "name": zone.name,
+        "city_id": zone.city_id,
+        "zone_class": zone.zone_class,
+        "base_fare": amount(zone.base_fare_minor, zone.currency),
+        "currency": zone.currency,
+        "center": {"lat": zone.lat, "lon": zone.lon},
+        "min_multiplier": factor(zone.min_multiplier_micro),
+        "max_multiplier": factor(zone.max_multiplier_micro),
+    }
+
+
+def _cursor(zone_id: str) -> str:
+    """Where a page ended. It names a zone and no number, so that it outlives a new catalogue."""
+    return base64.urlsafe_b64encode(zone_id.encode()).decode().rstrip("=")
+
+
+def _read(cursor: str) -> str:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        zone_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeError):
+        zone_id = ""
+    if not 1 <= len(zone_id) <= _MAX_ID:
+        raise invalid_input([FieldError("/cursor", "is not one that a page gave as `next`")])
+    return zone_id
+
+
+def add_zones(app: FastAPI, parts: ApiDependencies) -> None:
+    zones = _Zones(parts)
+    add(
+        app,
+        zones.page,
+        Operation(
+            method="GET",
+            path="/api/v1/zones",
+            operation_id="listZones",
+            tag="zones",
+            summary="Zones, page by page",
+            description="In natural order of their ids. Follow `next` until it is null.",
+            answer=ZoneAnswers,
+            example={"data": [_EXAMPLE], "next": "MTYx"},
+            problems=(INVALID_INPUT,),
+            parameters=query_parameters(ZonePage),
+        ),
+    )
+    add(
+        app,
+        zones.one,
+        Operation(
+            method="GET",
+            path="/api/v1/zones/{zone_id}",
+            operation_id="getZone",
+            tag="zones",
+            summary="One zone",
+            description="What the catalogue says of a zone; its price is at `/price`.",
+            answer=ZoneAnswer,
+            example={"data": _EXAMPLE},
+            problems=(UNKNOWN_ZONE,),
+            parameters=(ZONE_ID,),
+        ),
+    )

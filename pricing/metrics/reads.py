@@ -1,0 +1,129 @@
+"""What every request counts, in plain numbers of which a scrape makes samples.
+
+prometheus-client's counters take a lock for each number, and a price read counts five. One
+event loop counts and is scraped here, so that none is needed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from pricing.metrics.request_stats import Pulse
+from pricing.model import Source
+from pricing.reading.answer import Answer, FallbackReason
+from pricing.reading.last_known import Live
+
+LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+# In ticks and in the limits of freshness: 15 s ends real-time, 300 s stale, 3,600 s the ladder.
+_AGE_MS = tuple(int(1000 * s) for s in (1, 2.5, 5, 7.5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600))
+_METHODS = frozenset(["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"])
+
+
+class _Series:
+    """A histogram's numbers."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, amount: float, times: int = 1) -> None:
+        self._counts[bisect_left(self._bounds, amount)] += times
+        self._sum += amount * times
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str], per: int = 1) -> None:
+        """Make samples of them, in a unit of which one is so many of ours."""
+        passed = list(accumulate(self._counts))
+        bounds = [*(str(float(bound / per)) for bound in self._bounds), "+Inf"]
+        family.add_metric(labels, list(zip(bounds, passed, strict=True)), self._sum / per)
+
+
+class ReadMetrics(Collector):
+    """Prices by where they came from and how old they were, requests by how long they took."""
+
+    def __init__(self) -> None:
+        self.pulse = Pulse()
+        self._answers: Counter[tuple[Source, FallbackReason | None]] = Counter()
+        self._ages = _Series(_AGE_MS)
+        self._requests: dict[tuple[str, str, int], _Series] = {}
+
+    def answered(self, answers: Sequence[Answer]) -> None:
+        """Count prices that are about to be sent."""
+        for answer in answers:
+            self._count(answer.source, answer.fallback_reason, 1)
+            if answer.policy_version is not None:
+                self._ages.add(answer.age_ms)
+
+    def remembered(self, live: Live, age_ms: int, times: int = 1) -> None:
+        """Count prices that a store gave, just now or a moment ago."""
+        self._count(live.source, live.reason, times)
+        self._ages.add(age_ms, times)
+
+    def remembered_many(self, prices: Iterable[tuple[Live, int]]) -> None:
+        """Count such prices, each with its age in ms."""
+        for (live, age_ms), times in Counter(prices).items():
+            self.remembered(live, age_ms, times)
+
+    def request(self, route: str, method: str, status: int, duration_s: float) -> None:
+        if method not in _METHODS:
+            method = "OTHER"
+        series = self._requests.get((route, method, status))
+        if series is None:
+            series = self._requests[route, method, status] = _Series(LATENCY_S)
+        series.add(duration_s)
+        self.pulse.request(route, status, duration_s)
+
+    def collect(self) -> Iterable[Metric]:
+        answers = CounterMetricFamily(
+            "answer_source_total",
+            "Prices answered, by the rung of the ladder that gave them.",
+            labels=["source"],
+        )
+        fallbacks = CounterMetricFamily(
+            "fallback_usage_total",
+            "Prices that did not come from Redis, by where they came from and why.",
+            labels=["source", "reason"],
+        )
+        by_source: Counter[Source] = Counter()
+        for (source, reason), times in self._answers.items():
+            by_source[source] += times
+            if reason is not None:
+                fallbacks.add_metric([source, reason], times)
+        for source, times in by_source.items():
+            answers.add_metric([source], times)
+        return answers, fallbacks, self._collect_ages(), self._collect_requests()
+
+    describe = collect
+    """What the registry checks names by."""
+
+    def _collect_ages(self) -> Metric:
+        ages = HistogramMetricFamily(
+            "answer_age_seconds",
+            "Age of the data in an answer; default fares, which have no age, are left out.",
+            labels=[],
+        )
+        self._ages.add_to(ages, [], per=1000)
+        return ages
+
+    def _collect_requests(self) -> Metric:
+        requests = HistogramMetricFamily(
+            "http_request_duration_seconds",
+            "Time from a request's headers to the end of its answer, by route template.",
+            labels=["route", "method", "status"],
+        )
+        for (route, method, status), series in self._requests.items():
+            series.add_to(requests, [route, method, str(status)])
+        return requests
+
+    def _count(self, source: Source, reason: FallbackReason | None, times: int) -> None:
+        self._answers[source, reason] += times
+        self.pulse.answered(source, times)

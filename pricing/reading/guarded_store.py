@@ -1,0 +1,338 @@
+"""The live rungs of the ladder: a store behind all that keeps it from holding a read up.
+
+The one place where the order around a call is fixed, outermost first:
+
+    request deadline ( single flight ( breaker ( bulkhead ( timeout ( driver )))))
+
+The timeout stands inside the breaker, for a cancellation from outside would tell it nothing.
+The request's own deadline stands outside the flight: a caller who gives up leaves the fetch to
+those who have more time, and the fetch is bounded by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from fallback.breaker import (
+    BreakerConfig,
+    BreakerObserver,
+    BreakerRegistry,
+    CircuitBreaker,
+    Verdict,
+)
+from fallback.clock import Monotonic, monotonic_s
+from fallback.errors import CircuitOpenError, DeadlineExceeded, RampingUp, RejectedLocally
+from fallback.guards.bulkhead import Bulkhead
+from fallback.guards.deadline import hop_s
+from fallback.guards.single_flight import BatchedFlight, Landed
+from pricing.errors import (
+    DependencyError,
+    DependencySaturated,
+    DependencyTimeout,
+    DependencyUnavailable,
+)
+from pricing.model import Source, ZoneState
+from pricing.ports import ZoneStates
+from pricing.reading.last_known import Live, LocalZones
+from pricing.reading.policy import ReadPolicy
+
+_log = structlog.get_logger(__name__)
+
+_COMPANIONS = 32
+"""Each costs a few µs in a call that costs a hundred."""
+_STALLED_S = 0.03
+"""A timer that fires so late was held up by the event loop."""
+_RESERVE_S = 0.02
+"""Of the request's time, kept for the rungs below and for the answer."""
+
+
+class CallObserver(Protocol):
+    """Hears how each call to a dependency ended. Must not raise and must not wait."""
+
+    def succeeded(self, dependency: str) -> None: ...
+
+    def failed(self, dependency: str, error: DependencyError) -> None: ...
+
+
+class Reading(NamedTuple):
+    """What a rung gave: the states it found, or why it could not look."""
+
+    states: Mapping[str, ZoneState]
+    failure: Exception | None = None
+    """A `DependencyError` or a `RejectedLocally`."""
+    begun_s: float = 0.0
+    """Monotonic: what the store knew by then is in the states."""
+    is_joined: bool = False
+    """Another read had asked for some of the zones already."""
+
+
+class HopLimits(NamedTuple):
+    """What a rung may do now."""
+
+    timeout_ms: int
+    in_flight: int
+
+
+class Rung(Protocol):
+    """One place to look for states. `read` never raises: a failure is part of the reading."""
+
+    @property
+    def source(self) -> Source: ...
+
+    async def read(self, zone_ids: Sequence[str]) -> Reading: ...
+
+
+class Companions(Protocol):
+    """Zones to ask for beside those that somebody waits for."""
+
+    def beside(self, zone_ids: Sequence[str], now_s: float) -> Sequence[str]:
+        """These zones, and others behind them."""
+        ...
+
+    def keep(
+        self, zone_ids: Sequence[str], states: Mapping[str, ZoneState], begun_s: float
+    ) -> None:
+        """Take in what the others got; those who wait for `zone_ids` keep their own."""
+        ...
+
+
+class MemoCompanions:
+    """Asks Redis early for what the memo is asked for: at the half of its time.
+
+    Without it each zone that is read often becomes a call of its own whenever its memo ends.
+    """
+
+    def __init__(self, local: LocalZones, policy: Callable[[], ReadPolicy]) -> None:
+        self._local = local
+        self._policy = policy
+
+    def beside(self, zone_ids: Sequence[str], now_s: float) -> Sequence[str]:
+        memo_ms = self._policy().memo_ms
+        ripe = self._local.ripening(now_s - memo_ms / 2000, _COMPANIONS) if memo_ms else ()
+        return [*zone_ids, *(one for one in ripe if one not in zone_ids)] if ripe else zone_ids
+
+    def keep(
+        self, zone_ids: Sequence[str], states: Mapping[str, ZoneState], begun_s: float
+    ) -> None:
+        if len(states) > len(zone_ids) or not states.keys() <= set(zone_ids):
+            others = [state for one, state in states.items() if one not in zone_ids]
+            self._local.keep(others, Live(Source.REDIS, None, begun_s))
+
+
+def judge(error: BaseException) -> Verdict:
+    """What the end of a call says of the server: our own full pool says nothing."""
+    if isinstance(error, DependencySaturated | RejectedLocally) or not isinstance(error, Exception):
+        return Verdict.NEUTRAL
+    return Verdict.FAILURE
+
+
+def new_breakers(
+    configs: Mapping[str, BreakerConfig], observers: Sequence[BreakerObserver] = ()
+) -> BreakerRegistry:
+    """A breaker for each dependency, which knows what the dependency's errors mean."""
+    breakers = BreakerRegistry()
+    for name, config in configs.items():
+        breakers.add(CircuitBreaker(name, config, judge=judge, observers=observers))
+    return breakers
+
+
+class StoreRung:
+    """A store as a rung. `close` ends what is under way. One event loop.
+
+    `limits` is asked at each call to the store, so that a change of mode holds at once.
+    `admits` tells whether a read may go there while the store is given its load back.
+    """
+
+    def __init__(
+        self,
+        *,
+        dependency: str,
+        source: Source,
+        states: ZoneStates,
+        breaker: CircuitBreaker,
+        limits: Callable[[], HopLimits],
+        observers: Sequence[CallObserver] = (),
+        admits: Callable[[str], bool] = lambda _dependency: True,
+        companions: Companions | None = None,
+        now_s: Monotonic = monotonic_s,
+    ) -> None:
+        self.source = source
+        self.breaker = breaker
+        self.bulkhead = Bulkhead(dependency, limits().in_flight)
+        self._dependency = dependency
+        self._states = states
+        self._limits = limits
+        self._observers = tuple(observers)
+        self._admits = admits
+        self._companions = companions
+        self._now_s = now_s
+        self._flight: BatchedFlight[str, Reading] = BatchedFlight(self._fetch)
+
+    @property
+    def followers_total(self) -> int:
+        """Reads that joined one under way."""
+        return self._flight.followers_total
+
+    async def read(self, zone_ids: Sequence[str]) -> Reading:
+        """Look zones up, within the rung's timeout and what the request has left."""
+        cap_s = self._limits().timeout_ms / 1000
+        try:
+            self.breaker.check()
+            if not self._admits(self._dependency):
+                return Reading({}, RampingUp(self._dependency))
+            left_s = hop_s(self._dependency, cap_s, reserve_s=_RESERVE_S, now_s=self._now_s)
+        except (CircuitOpenError, DeadlineExceeded) as error:
+            return Reading({}, error)
+        if left_s >= cap_s:
+            # The fetch is bounded by the same cap: no timer of the caller's own.
+            return await self._land(zone_ids)
+        try:
+            async with asyncio.timeout(left_s):
+                return await self._land(zone_ids)
+        except TimeoutError:
+            return Reading({}, DeadlineExceeded(self._dependency))
+
+    async def close(self) -> None:
+        await self._flight.close()
+
+    def _late(self, ends_s: float) -> DependencyError:
+        """What a timeout that should have ended then says of the server.
+
+        One that fires much too late says nothing: this process itself stood still, and the
+        answer may well have been there.
+        """
+        if self._now_s() - ends_s > _STALLED_S:
+            return DependencySaturated(self._dependency, "this process stood still")
+        return DependencyTimeout(self._dependency, "no answer in time")
+
+    async def _land(self, zone_ids: Sequence[str]) -> Reading:
+        if len(zone_ids) == 1:
+            landed = await self._flight.get(zone_ids[0])
+            return _joined(landed.result) if landed.is_joined else landed.result
+        return _together(await self._flight.get_many(zone_ids))
+
+    async def _fetch(self, zone_ids: Sequence[str]) -> Reading:
+        """One call to the store, for everybody who asked in this turn."""
+        begun_s = self._now_s()
+        companions = self._companions
+        wanted = zone_ids if companions is None else companions.beside(zone_ids, begun_s)
+        try:
+            states = await self.breaker.call(lambda: self._bounded(wanted))
+        except RejectedLocally as error:
+            return Reading({}, error)
+        except DependencyError as error:
+            for observer in self._observers:
+                observer.failed(self._dependency, error)
+            return Reading({}, error)
+        for observer in self._observers:
+            observer.succeeded(self._dependency)
+        if companions is not None:
+            companions.keep(zone_ids, states, begun_s)
+        return Reading(states, begun_s=begun_s)
+
+    async def _bounded(self, zone_ids: Sequence[str]) -> Mapping[str, ZoneState]:
+        limits = self._limits()
+        self.bulkhead.limit = limits.in_flight
+        ends_s = self._now_s() + limits.timeout_ms / 1000
+        try:
+            with self.bulkhead:
+                async with asyncio.timeout(limits.timeout_ms / 1000):
+                    return await self._states.read(zone_ids)
+        except TimeoutError:
+            raise self._late(ends_s) from None
+        except DependencyTimeout:
+            raise self._late(ends_s) from None
+        except (DependencyError, RejectedLocally):
+            raise
+        except Exception:  # noqa: BLE001 # a fault of an adapter may cost a rung, not the answer
+            _log.exception("rung broke", dependency=self._dependency)
+            raise DependencyUnavailable(self._dependency, "the adapter broke") from None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRungs:
+    """The two live rungs, in their order. `close` ends what is under way."""
+
+    redis: StoreRung
+    database: StoreRung
+
+    async def close(self) -> None:
+        await self.redis.close()
+        await self.database.close()
+
+
+def store_rungs(
+    *,
+    cache: ZoneStates,
+    store: ZoneStates,
+    breakers: BreakerRegistry,
+    policy: Callable[[], ReadPolicy],
+    observers: Sequence[CallObserver] = (),
+    admits: Callable[[str], bool] = lambda _dependency: True,
+    local: LocalZones | None = None,
+    now_s: Monotonic = monotonic_s,
+) -> StoreRungs:
+    """Redis and Postgres as rungs, behind the breakers `redis` and `database`.
+
+    With `local`, Redis is asked early for the zones that its memo is asked for.
+    """
+
+    def rung(
+        dependency: str,
+        source: Source,
+        states: ZoneStates,
+        limits: Callable[[], HopLimits],
+        companions: Companions | None = None,
+    ) -> StoreRung:
+        return StoreRung(
+            dependency=dependency,
+            source=source,
+            states=states,
+            breaker=breakers[dependency],
+            limits=limits,
+            observers=observers,
+            admits=admits,
+            companions=companions,
+            now_s=now_s,
+        )
+
+    def of_redis() -> HopLimits:
+        now = policy()
+        return HopLimits(now.redis_timeout_ms, now.redis_in_flight)
+
+    def of_database() -> HopLimits:
+        now = policy()
+        return HopLimits(now.database_timeout_ms, now.database_in_flight)
+
+    return StoreRungs(
+        rung(
+            "redis",
+            Source.REDIS,
+            cache,
+            of_redis,
+            None if local is None else MemoCompanions(local, policy),
+        ),
+        rung("database", Source.DATABASE, store, of_database),
+    )
+
+
+def _joined(reading: Reading) -> Reading:
+    return reading._replace(is_joined=True)
+
+
+def _together(landed: Iterable[Landed[Reading]]) -> Reading:
+    """Several fetches as one reading: failed if one did, and as old as the oldest."""
+    readings = [each.result for each in landed]
+    is_joined = any(each.is_joined for each in landed)
+    if len(readings) == 1:
+        return _joined(readings[0]) if is_joined else readings[0]
+    states: dict[str, ZoneState] = {}
+    for reading in readings:
+        states.update(reading.states)
+    failure = next((each.failure for each in readings if each.failure is not None), None)
+    return Reading(states, failure, min(each.begun_s for each in readings), is_joined)

@@ -1,0 +1,155 @@
+"""The last known state of each zone, in this process: the memo and the stale rung.
+
+One table serves both, so that a memo can never hide what the process knows better: whatever
+brings a newer version, a read, the refresh or the topic, replaces the state for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from itertools import islice
+from typing import NamedTuple
+
+from pricing.model import Source, ZoneState
+from pricing.reading.answer import FallbackReason, Rendered
+
+_NEVER_S = float("-inf")
+_STATE_BYTES = 600
+"""A state without its own texts, and its place in the table."""
+
+
+class Live(NamedTuple):
+    """That states come from a store right now."""
+
+    source: Source
+    reason: FallbackReason | None
+    """Why the read did not end at Redis; None where it did."""
+    begun_s: float
+    """Monotonic, when the store was asked: what it knew by then is in the states."""
+
+
+class Held:
+    """A zone's state, and what a memo of it may answer."""
+
+    __slots__ = ("is_wanted", "live", "rendered", "size", "state")
+
+    def __init__(self, state: ZoneState, live: Live | None, size: int) -> None:
+        self.state = state
+        self.live = live
+        """The last time that a store said so; None where it was read from the disk or the topic."""
+        self.size = size
+        self.is_wanted = False
+        """Read from the memo since a store was last asked."""
+        self.rendered: Rendered | None = None
+        """The answer's text but for its age; made on first use, None again with a new state."""
+
+
+class LocalZones:
+    """Keeps the newest state of each zone of the catalogue.
+
+    Holds at most one state per known zone and at most `max_bytes` in all, by estimate; a zone
+    that finds no room is passed over and counted. For one event loop; not for threads.
+    """
+
+    def __init__(self, zone_ids: Collection[str], *, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self._known = frozenset(zone_ids)
+        self._max_bytes = max_bytes
+        self._held: dict[str, Held] = {}
+        self._wanted: dict[str, Held] = {}
+        self.bytes = 0
+        self.refused_total = 0
+        """States that found no room."""
+
+    @property
+    def zone_ids(self) -> Collection[str]:
+        """Every zone of the catalogue, with or without a state."""
+        return self._known
+
+    def keep(self, states: Iterable[ZoneState], live: Live | None = None) -> None:
+        """Take in every state that is newer than the one held. Unknown zones are passed over.
+
+        A store that says the same version again is heard (`live`), and the state stays as it is.
+        """
+        for state in states:
+            held = self._held.get(state.zone_id)
+            if held is None:
+                if state.zone_id in self._known:
+                    self._add(state, live)
+            elif state.window_end_ms > held.state.window_end_ms:
+                self._replace(held, state, live)
+            elif live is not None and state.window_end_ms == held.state.window_end_ms:
+                self._confirm(held, live)
+
+    def get(self, zone_id: str) -> ZoneState | None:
+        held = self._held.get(zone_id)
+        return None if held is None else held.state
+
+    def held(self, zone_id: str) -> Held | None:
+        """What is held of a zone, of whatever age and origin."""
+        return self._held.get(zone_id)
+
+    def recent(self, zone_id: str, since_s: float) -> Held | None:
+        """What a store said of the zone at `since_s` (monotonic) or later; None: nothing."""
+        held = self._held.get(zone_id)
+        if held is None or held.live is None or held.live.begun_s < since_s:
+            return None
+        if not held.is_wanted:
+            held.is_wanted = True
+            self._wanted[zone_id] = held
+        return held
+
+    def ripening(self, before_s: float, at_most: int) -> list[str]:
+        """Zones that are read from the memo, and that no store was asked for since `before_s`.
+
+        Who asks a store for one zone may ask for these too: a few more in one call cost little,
+        and each would soon be a call of its own.
+        """
+        ripe = []
+        for zone_id, held in islice(self._wanted.items(), 2 * at_most):
+            if held.live is not None and held.live.begun_s < before_s:
+                ripe.append(zone_id)
+        return ripe[:at_most]
+
+    def states(self) -> tuple[ZoneState, ...]:
+        """Every state held."""
+        return tuple(held.state for held in self._held.values())
+
+    def __len__(self) -> int:
+        """How many zones have a state, of whatever age."""
+        return len(self._held)
+
+    def _add(self, state: ZoneState, live: Live | None) -> None:
+        size = _size(state)
+        if self.bytes + size > self._max_bytes:
+            self.refused_total += 1
+            return
+        self.bytes += size
+        self._held[state.zone_id] = Held(state, live, size)
+
+    def _replace(self, held: Held, state: ZoneState, live: Live | None) -> None:
+        size = _size(state)
+        if self.bytes + size - held.size > self._max_bytes:
+            self.refused_total += 1
+            return
+        self.bytes += size - held.size
+        self._is_asked(held)
+        held.state, held.live, held.size, held.rendered = state, live, size, None
+
+    def _confirm(self, held: Held, live: Live) -> None:
+        known = held.live
+        if known is not None and live.begun_s <= known.begun_s:
+            return
+        if known is None or known[:2] != live[:2]:
+            held.rendered = None
+        self._is_asked(held)
+        held.live = live
+
+    def _is_asked(self, held: Held) -> None:
+        if held.is_wanted:
+            held.is_wanted = False
+            self._wanted.pop(held.state.zone_id, None)
+
+
+def _size(state: ZoneState) -> int:
+    texts = (state.zone_id, state.city_id, state.policy_version, *state.reasons)
+    return _STATE_BYTES + sum(map(len, texts))

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from pricing.demo.faults import Faults
+from pricing.embedded import EmbeddedStack, Tansu
+from pricing.local.options import Fault
+from tests.support.waiting import until
+
+
+class Twin:
+    """A server that only notes what is done to it."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.done: list[str] = []
+        self.pid: int | None = 1
+
+    async def kill(self) -> None:
+        self.done.append("kill")
+        self.pid = None
+
+    async def start(self) -> None:
+        self.done.append("start")
+        self.pid = 2
+
+    def thaw(self) -> None:
+        self.done.append("thaw")
+
+
+class TansuTwin(Tansu):
+    """The same, for the broker that is treated otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("/nowhere"))
+        self.done: list[str] = []
+        self.process: int | None = 1
+
+    @property
+    def pid(self) -> int | None:
+        return self.process
+
+    def freeze(self) -> None:
+        self.done.append("freeze")
+
+    def thaw(self) -> None:
+        self.done.append("thaw")
+
+    async def start(self) -> None:
+        self.done.append("start")
+        self.process = 2
+
+
+class House:
+    """Three twins, and what was said and called."""
+
+    def __init__(self, plan: Sequence[Fault] = (), *, down_s: float = 0.0) -> None:
+        self.valkey, self.postgres, self.kafka = Twin("Valkey"), Twin("PostgreSQL"), TansuTwin()
+        stack = SimpleNamespace(valkey=self.valkey, postgres=self.postgres, kafka=self.kafka)
+        self.said: list[str] = []
+        self.logs_lost = 0
+        self.faults = Faults(
+            cast("EmbeddedStack", cast("Any", stack)),
+            plan,
+            say=self.said.append,
+            on_log_lost=self._lose,
+            down_s=down_s,
+        )
+
+    def _lose(self) -> None:
+        self.logs_lost += 1
+
+
+async def test_fault_kills_its_server_and_starts_it_again():
+    house = House([Fault("redis", 0.0)])
+    await house.faults.run()
+    assert house.valkey.done == ["kill", "thaw", "start"]
+    assert house.postgres.done == []
+    assert house.said == [
+        "fault: Valkey was killed; it comes back in 0 s",
+        "fault over: redis is back",
+    ]
+
+
+async def test_fault_of_the_embedded_broker_keeps_its_memory():
+    house = House([Fault("kafka", 0.0)])
+    await house.faults.run()
+    assert house.kafka.done == ["freeze", "thaw"]
+    assert house.logs_lost == 0
+
+
+async def test_fault_on_a_server_that_is_down_already_does_nothing():
+    house = House([Fault("database", 0.0), Fault("database", 0.01)], down_s=0.2)
+    await house.faults.run()
+    assert house.postgres.done == ["kill", "thaw", "start"]
+
+
+async def test_faults_tell_who_is_down_and_for_how_long():
+    house = House([Fault("redis", 0.0)], down_s=60)
+    run = asyncio.create_task(house.faults.run())
+    await until(lambda: house.said, "the fault")
+    assert house.faults.note == "redis is down on purpose, back in 60 s"
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    assert house.faults.note == ""
+
+
+async def test_watch_leaves_a_server_alone_that_is_down_on_purpose():
+    house = House([Fault("redis", 0.0)], down_s=60)
+    tasks = [asyncio.create_task(house.faults.run()), asyncio.create_task(house.faults.watch())]
+    await until(lambda: house.said, "the fault")
+    house.postgres.pid = None
+    await until(lambda: house.postgres.done, "the other server's start")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert house.valkey.done == ["kill"]
+    assert "PostgreSQL ended by itself: starting it again" in house.said
+
+
+async def test_watch_tells_when_a_broker_came_back_without_its_log():
+    house = House()
+    house.kafka.process = None
+    watch = asyncio.create_task(house.faults.watch())
+    await until(lambda: house.logs_lost, "the lost log")
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
+    assert house.kafka.done == ["start"]
