@@ -22,7 +22,7 @@ from pricing.api.http.dependencies import ApiConfig, ApiDependencies
 from pricing.api.http.routing import Api
 from pricing.health.passive import DEPENDENCIES, PassiveHealth
 from pricing.metrics.api import Metrics
-from pricing.metrics.request_stats import Pulse
+from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import CurrentPolicy
 from pricing.mode.policy import ModePolicy, policies
 from pricing.ports import Receipt
@@ -41,7 +41,7 @@ def _left_nothing(*_facts: object) -> None: ...
 
 def _without_pulse(run: Callable[[], None]) -> Callable[[], None]:
     """The same where requests leave nothing behind for a mode."""
-    return patch.multiple(Pulse, answered=_left_nothing, request=_left_nothing)(run)
+    return patch.multiple(RequestStats, answered=_left_nothing, request=_left_nothing)(run)
 
 
 class _NoPublisher:

@@ -10,7 +10,7 @@ from benchmarks.benchmark import Case
 from fallback.mode import Inputs, Reading, initial, step
 from pricing.access.auth import KeyGate, OpenGate, may
 from pricing.access.keys import KeyFile, Role
-from pricing.metrics.request_stats import Pulse
+from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import CurrentPolicy
 from pricing.mode.inputs import mode_config
 from pricing.mode.policy import ModePolicy, policies
@@ -38,7 +38,7 @@ class _Mode:
     unit = "request"
 
     def cases(self) -> Sequence[Case]:
-        fixed, pulse = ModePolicy(), Pulse()
+        fixed, pulse = ModePolicy(), RequestStats()
         current = CurrentPolicy(policies(ReadPolicy(), 50_000))
         with tempfile.TemporaryDirectory() as directory:
             file = KeyFile(Path(directory) / "keys.json")

@@ -11,9 +11,9 @@ from benchmarks.benchmark import Case
 from fallback.breaker import PROFILES
 from pricing.model import Signal, Zone, ZoneState
 from pricing.reading.answer import body
-from pricing.reading.guarded_store import new_breakers, store_rungs
+from pricing.reading.guarded_store import guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
-from pricing.reading.last_known import LocalZones
+from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
 from pricing.stores.memory import MemoryStates
 from pricing.zones import load_catalogue
@@ -59,11 +59,11 @@ def price_ladder(states: MemoryStates, policy: ReadPolicy) -> Ladder:
     zones = load_catalogue(None).zones
     asyncio.run(states.write([_state(one) for one in zones]))
     breakers = new_breakers({name: PROFILES[name] for name in ("redis", "database")})
-    rungs = store_rungs(cache=states, store=states, breakers=breakers, policy=lambda: policy)
+    rungs = guarded_stores(cache=states, store=states, breakers=breakers, policy=lambda: policy)
     return Ladder(
         cache=rungs.redis,
         store=rungs.database,
-        local=LocalZones([one.zone_id for one in zones]),
+        local=LastKnownZones([one.zone_id for one in zones]),
         policy=lambda: policy,
         tick_ms=5_000,
         now_ms=now_ms,

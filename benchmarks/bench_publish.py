@@ -13,7 +13,7 @@ import uvloop
 
 from benchmarks.benchmark import Case
 from benchmarks.sample_events import ride_requests
-from fallback.pump.delivery_waiters import Deliveries
+from fallback.pump.delivery_waiters import DeliveryWaiters
 from fallback.spool import Durability, Entry, Spool, SpoolConfig
 from pricing.ports import Publisher
 from pricing.writing.publisher import SpoolPublisher
@@ -56,9 +56,9 @@ class _Publish:
         self._loop = uvloop.new_event_loop()
         self._stack = AsyncExitStack()
         no_store: Any = _NoStore()
-        bare = SpoolPublisher(no_store, Deliveries(), KafkaConfig(), wait_s=0)
+        bare = SpoolPublisher(no_store, DeliveryWaiters(), KafkaConfig(), wait_s=0)
         spool = self._run(self._open())
-        stored = SpoolPublisher(spool, Deliveries(), KafkaConfig(), wait_s=0)
+        stored = SpoolPublisher(spool, DeliveryWaiters(), KafkaConfig(), wait_s=0)
         return [self._case("no store", bare), self._case("durable", stored)]
 
     def close(self) -> None:

@@ -31,9 +31,9 @@ from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.model import Signal, Zone, ZoneState
 from pricing.ports import Receipt
-from pricing.reading.guarded_store import new_breakers, store_rungs
+from pricing.reading.guarded_store import guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
-from pricing.reading.last_known import LocalZones
+from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
 from pricing.stores.memory import MemoryStates
 from pricing.stores.redis_states import RedisConfig, RedisStates
@@ -124,8 +124,8 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
     health = PassiveHealth(now_ms=now_ms, breakers=breakers)
     policy = ReadPolicy(memo_ms=memo_ms)
     mode_policy = ModePolicy(read=policy)
-    local = LocalZones([zone.zone_id for zone in catalogue.zones])
-    rungs = store_rungs(
+    local = LastKnownZones([zone.zone_id for zone in catalogue.zones])
+    rungs = guarded_stores(
         local=local,
         cache=cache,
         store=MemoryStates(),

@@ -13,7 +13,7 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 
-def tell(hook: Callable[..., None], *facts: object) -> None:
+def notify(hook: Callable[..., None], *facts: object) -> None:
     """Call a hook with what happened."""
     try:
         hook(*facts)

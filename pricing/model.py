@@ -113,10 +113,10 @@ class ZoneState:
 
 def is_changed(state: ZoneState, previous: ZoneState | None) -> bool:
     """Whether a state tells more than the previous tick's did (None: there was none)."""
-    return previous is None or _told(state) != _told(previous)
+    return previous is None or _comparison_key(state) != _comparison_key(previous)
 
 
-def _told(state: ZoneState) -> tuple[object, ...]:
+def _comparison_key(state: ZoneState) -> tuple[object, ...]:
     return (
         state.demand_count,
         state.supply_count,

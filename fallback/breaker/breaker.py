@@ -14,7 +14,7 @@ from fallback.breaker.config import BreakerConfig
 from fallback.breaker.machine import Machine, Permit, Snapshot, State, Transition
 from fallback.clock import Monotonic, monotonic_s
 from fallback.errors import CircuitOpenError, RejectedLocally
-from fallback.observer import tell
+from fallback.observer import notify
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -173,7 +173,7 @@ class CircuitBreaker:
         if self._observers:
             self._tell_changes()
             for observer in self._observers:
-                tell(observer.on_call, self.name, verdict, now_s - permit.started_s)
+                notify(observer.on_call, self.name, verdict, now_s - permit.started_s)
 
     async def _call_or(
         self, function: Callable[[], Awaitable[T]], fallback: Callable[[Exception], T]
@@ -206,14 +206,14 @@ class CircuitBreaker:
     def _rejection(self, now_s: float) -> CircuitOpenError:
         self._tell_changes()
         for observer in self._observers:
-            tell(observer.on_rejected, self.name)
+            notify(observer.on_rejected, self.name)
         # A new one each time: one that is raised again and again would collect tracebacks.
         return CircuitOpenError(self.name, self._machine.retry_after_s(now_s))
 
     def _tell_changes(self) -> None:
         for transition in self._machine.take_transitions():
             for observer in self._observers:
-                tell(observer.on_state_change, self.name, transition)
+                notify(observer.on_state_change, self.name, transition)
 
 
 class Guard:

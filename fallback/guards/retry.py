@@ -23,7 +23,7 @@ import stamina
 
 from fallback.clock import Monotonic, monotonic_s
 from fallback.guards.deadline import remaining_s
-from fallback.observer import tell
+from fallback.observer import notify
 
 T = TypeVar("T")
 
@@ -225,7 +225,7 @@ class Retry:
 
     def tell_retry(self, operation: str, attempt: int, wait_s: float) -> None:
         for observer in self._observers:
-            tell(observer.on_retry, self.name, operation, attempt, wait_s)
+            notify(observer.on_retry, self.name, operation, attempt, wait_s)
 
     def new_waits_s(self) -> Iterator[float]:
         return self.policy.waits_s(self._random)

@@ -14,7 +14,7 @@ from fallback.mode.state import InputState, Reading
 _NO_STREAKS = (0, 0, 0, 0)
 
 
-def felt(
+def after_tick(
     config: ModeConfig, spec: InputSpec, was: InputState, reading: Reading | None, now_s: float
 ) -> InputState:
     """The input after a regular step. A figure that is no number is no reading."""
@@ -39,7 +39,9 @@ def felt(
     )
 
 
-def jolted(spec: InputSpec, was: InputState, reading: Reading | None, now_s: float) -> InputState:
+def after_hard_cause(
+    spec: InputSpec, was: InputState, reading: Reading | None, now_s: float
+) -> InputState:
     """The input after a step between two ticks: only a hard cause that is worse counts."""
     if reading is None or not reading.is_hard or reading.entered <= was.level:
         return was

@@ -3,7 +3,7 @@
     async with Orchestrator(config, signals, ...) as orchestrator:
         orchestrator.state.effective
 
-A step comes every tick, and at once after `poke` (a hard cause: a breaker that opens, a spool
+A step comes every tick, and at once after `step_now` (a hard cause: a breaker that opens, a spool
 that is full, an operator). A signal that fails is a missing reading, an observer that fails is
 logged; neither stops the loop. Nothing here calls a dependency.
 """
@@ -20,7 +20,7 @@ from typing import Protocol, Self
 import structlog
 
 from fallback.clock import Monotonic, Wall, monotonic_s, wall_s
-from fallback.mode import Event, Inputs, Level, ModeConfig, ModeState, Reading, initial, step
+from fallback.mode import Inputs, Level, ModeConfig, ModeEvent, ModeState, Reading, initial, step
 from fallback.mode.override import (
     Override,
     OverrideFile,
@@ -29,7 +29,7 @@ from fallback.mode.override import (
     make_override,
     revive,
 )
-from fallback.observer import tell
+from fallback.observer import notify
 
 _log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class ModeObserver(Protocol):
         """After every step, before its events; `seen_s` since the last one."""
         ...
 
-    def on_mode_event(self, event: Event, override: Override | None) -> None: ...
+    def on_mode_event(self, event: ModeEvent, override: Override | None) -> None: ...
 
     def on_override_ended(self, override: Override) -> None:
         """It expired; one that an operator ends is told to nobody but the operator."""
@@ -115,7 +115,7 @@ class Orchestrator:
             return None
         return max(0.0, self._override.remaining_s(self._now_s(), self._wall_s()))
 
-    def poke(self) -> None:
+    def step_now(self) -> None:
         """Have a step at once: something hard may have happened."""
         self._woken.set()
 
@@ -156,10 +156,10 @@ class Orchestrator:
         self.state, events = step(self.config, before, inputs, now_s)
         for observer in tuple(self._observers):
             if ended is not None:
-                tell(observer.on_override_ended, ended)
-            tell(observer.on_step, self.state, self.state.last_s - before.last_s)
+                notify(observer.on_override_ended, ended)
+            notify(observer.on_step, self.state, self.state.last_s - before.last_s)
             for event in events:
-                tell(observer.on_mode_event, event, self._override)
+                notify(observer.on_mode_event, event, self._override)
 
     async def set_override(self, request: OverrideRequest) -> Saved:
         """Let an operator's level hold at once. Raises `OverrideRefused`.

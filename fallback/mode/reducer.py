@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fallback.mode.config import ModeConfig
-from fallback.mode.input_level import felt, jolted
+from fallback.mode.input_level import after_hard_cause, after_tick
 from fallback.mode.level import Level
-from fallback.mode.state import Bounds, Event, EventKind, Inputs, InputState, ModeState, causes
+from fallback.mode.state import Bounds, EventKind, Inputs, InputState, ModeEvent, ModeState, causes
 
 _LONGEST_STEP = 2.0
 """A step is witness of at most so many ticks: what lay before them was not seen."""
@@ -48,7 +48,7 @@ def recovery_bound_s(config: ModeConfig, ramp_s: float = 0.0) -> float:
 
 def step(
     config: ModeConfig, state: ModeState, inputs: Inputs, now_s: float
-) -> tuple[ModeState, tuple[Event, ...]]:
+) -> tuple[ModeState, tuple[ModeEvent, ...]]:
     """Take what is known now. Monotonic time; a step back in time counts as none."""
     now_s = max(now_s, state.last_s)
     is_regular = now_s - state.tick_s >= config.tick_s / 2
@@ -71,9 +71,9 @@ def _feel(
     for spec in config.inputs:
         was, reading = state.inputs[spec.name], inputs.readings.get(spec.name)
         after[spec.name] = (
-            felt(config, spec, was, reading, now_s)
+            after_tick(config, spec, was, reading, now_s)
             if is_regular
-            else jolted(spec, was, reading, now_s)
+            else after_hard_cause(spec, was, reading, now_s)
         )
     return after
 
@@ -138,7 +138,7 @@ def _bound(
     )
 
 
-def _events(old: ModeState, new: ModeState, bounds: Bounds | None) -> tuple[Event, ...]:
+def _events(old: ModeState, new: ModeState, bounds: Bounds | None) -> tuple[ModeEvent, ...]:
     kinds: list[tuple[EventKind, str | None]] = []
     if new.effective is not old.effective:
         kinds.append((EventKind.MODE, None))
@@ -154,13 +154,13 @@ def _events(old: ModeState, new: ModeState, bounds: Bounds | None) -> tuple[Even
 
 def _event(
     kind: EventKind, name: str | None, old: ModeState, new: ModeState, bounds: Bounds | None
-) -> Event:
+) -> ModeEvent:
     levels = (new.effective, new.effective)
     if kind is EventKind.MODE:
         levels = (old.effective, new.effective)
     elif kind is EventKind.COMPUTED:
         levels = (old.computed, new.computed)
-    return Event(
+    return ModeEvent(
         kind=kind,
         at_s=new.last_s,
         old=levels[0],

@@ -142,7 +142,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class ModeEvent:
     """One change, with its reasons."""
 
     kind: EventKind

@@ -17,7 +17,7 @@ _HELD_S = 3_600.0
 """How long an alarm stands that nothing takes back."""
 
 
-class Watch:
+class AlarmWatch:
     """The alarms of a pump. `on_alarm` gets each one when it is raised and when it ends."""
 
     def __init__(

@@ -10,7 +10,7 @@ _BOARDING_S = 0.002
 """Who comes so soon after a round began is still part of it."""
 
 
-class Rounds:
+class BatchingWindow:
     """A round begins at once after a pause, and else `round_s` after the one before."""
 
     def __init__(self, round_s: float, now_s: Monotonic) -> None:

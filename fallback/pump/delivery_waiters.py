@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 
-class Deliveries:
+class DeliveryWaiters:
     """Waits by lane and sequence number. Belongs to one event loop."""
 
     def __init__(self) -> None:

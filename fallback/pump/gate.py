@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fallback.pump.backoff import GrowingWait
 from fallback.pump.config import PumpConfig
-from fallback.pump.sink import NeedsOperator, SinkBurnt, SinkFailure
+from fallback.pump.sink import NeedsOperator, SinkFailure, SinkReset
 
 EVERYTHING = ""
 """The group that holds every lane."""
@@ -147,7 +147,7 @@ class Gate:
         if failing is None:
             waits = self._waits()
             # Whoever was burnt may go on at once; if that fails too, it is no accident.
-            wait_s = 0.0 if isinstance(failure, SinkBurnt) else waits.next()
+            wait_s = 0.0 if isinstance(failure, SinkReset) else waits.next()
             self._failing[lane] = _Failing(now_s, now_s + wait_s, waits, failure)
         else:
             failing.failure = failure

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fallback.clock import Monotonic
-from fallback.pump.batching_window import Rounds
+from fallback.pump.batching_window import BatchingWindow
 from fallback.pump.config import PumpConfig
 from fallback.pump.gate import Gate, Wait
 from fallback.pump.pace import Pace
@@ -27,7 +27,7 @@ class PumpCore(Protocol):
     sink: Sink
     gate: Gate
     pace: Pace
-    rounds: Rounds
+    rounds: BatchingWindow
     now_s: Monotonic
 
     def batch_bytes(self) -> int:

@@ -13,11 +13,11 @@ import structlog
 
 from fallback.clock import Monotonic, monotonic_s
 from fallback.errors import SpoolClosed
-from fallback.observer import tell
-from fallback.pump.alarms import Watch
-from fallback.pump.batching_window import Rounds
+from fallback.observer import notify
+from fallback.pump.alarms import AlarmWatch
+from fallback.pump.batching_window import BatchingWindow
 from fallback.pump.config import PumpConfig
-from fallback.pump.delivery_waiters import Deliveries
+from fallback.pump.delivery_waiters import DeliveryWaiters
 from fallback.pump.gate import Gate
 from fallback.pump.lane_pump import LanePump, Piece, bodies_size
 from fallback.pump.pace import Pace
@@ -58,13 +58,13 @@ class Pump:
         self.now_s = now_s
         self.gate = Gate(self.config, random)
         self.pace = pace or Pace(self.config.records_per_s, slow_start_s=self.config.slow_start_s)
-        self.rounds = Rounds(self.config.round_ms / 1000, now_s)
-        self.deliveries = Deliveries()
+        self.rounds = BatchingWindow(self.config.round_ms / 1000, now_s)
+        self.deliveries = DeliveryWaiters()
         self._spool = spool
         self._bury = bury
         self._random = random
         self._observers = tuple(observers)
-        self._watch = Watch(self.gate, sink, self.config, self._tell_alarm)
+        self._watch = AlarmWatch(self.gate, sink, self.config, self._tell_alarm)
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = 0
@@ -138,7 +138,7 @@ class Pump:
         if self._observers:
             size = bodies_size(piece)
             for observer in self._observers:
-                tell(observer.on_sent, len(piece), size, duration_s)
+                notify(observer.on_sent, len(piece), size, duration_s)
 
     def on_failure(self, lane: Lane, piece: Piece, failure: SinkFailure) -> None:
         """Take note of a failure."""
@@ -156,7 +156,7 @@ class Pump:
         self._watch.note(failure, self.sink.group_of(lane.name), self.now_s())
         self._notify()
         for observer in self._observers:
-            tell(observer.on_failure, failure, len(piece))
+            notify(observer.on_failure, failure, len(piece))
 
     async def bury(self, lane: Lane, record: Record, failure: Poison, attempts: int) -> None:
         """Put a record aside for good."""
@@ -164,7 +164,7 @@ class Pump:
         self._buried += 1
         self.deliveries.settle(lane.name, record.seq, is_delivered=False)
         for observer in self._observers:
-            tell(observer.on_buried, failure)
+            notify(observer.on_buried, failure)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -227,10 +227,10 @@ class Pump:
             return
         _log.warning("delivery changed", old=old.value, new=state.value)
         for observer in self._observers:
-            tell(observer.on_state_change, old, state)
+            notify(observer.on_state_change, old, state)
         if state is PumpState.HEALTHY and self._out_since_s is not None:
             for observer in self._observers:
-                tell(observer.on_recovered, self.now_s() - self._out_since_s)
+                notify(observer.on_recovered, self.now_s() - self._out_since_s)
             self._out_since_s = None
 
     def _notify(self) -> None:
@@ -239,4 +239,4 @@ class Pump:
 
     def _tell_alarm(self, *facts: object) -> None:
         for observer in self._observers:
-            tell(observer.on_alarm, *facts)
+            notify(observer.on_alarm, *facts)

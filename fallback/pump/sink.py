@@ -5,7 +5,7 @@ time. What a lane's name and a body mean is the sink's own business.
 
     SinkFailure
     ├── RetryLater       nothing gets through now; the same batch again after a while
-    ├── SinkBurnt        the sink has to begin anew, and does; the same batch again, at once
+    ├── SinkReset        the sink has to begin anew, and does; the same batch again, at once
     ├── NeedsOperator    only a person can mend it: a group of lanes, or everything, waits
     └── Poison           the sink refuses this batch for what it holds
 """
@@ -43,7 +43,7 @@ class RetryLater(SinkFailure):
     """Nothing gets through now, for this lane at least."""
 
 
-class SinkBurnt(SinkFailure):
+class SinkReset(SinkFailure):
     """What the sink was made of is used up; it makes itself anew, and the batch can go again."""
 
 
@@ -95,5 +95,5 @@ class Sink(Protocol):
         ...
 
     def renew(self, reason: str) -> None:
-        """Begin anew, although nothing failed: every batch under way ends in `SinkBurnt`."""
+        """Begin anew, although nothing failed: every batch under way ends in `SinkReset`."""
         ...

@@ -12,16 +12,16 @@ import structlog
 
 from fallback.clock import Monotonic, Wall, monotonic_s, wall_s
 from fallback.errors import SpoolClosed, SpoolFailed
-from fallback.observer import tell
+from fallback.observer import notify
 from fallback.spool.config import SpoolConfig
 from fallback.spool.format.io import Files, RealFiles
 from fallback.spool.format.record import Durability, Entry
 from fallback.spool.reading.lane import Lane
-from fallback.spool.reading.read_loop import Feeder
+from fallback.spool.reading.read_loop import ReadLoop
 from fallback.spool.reading.reader import Reader
-from fallback.spool.startup.opening import Ground, prepare_ground
+from fallback.spool.startup.opening import OpenedDirectory, open_directory
 from fallback.spool.status import SpoolObserver, SpoolState, SpoolStats
-from fallback.spool.writing.committer import Committer, Turn
+from fallback.spool.writing.committer import CommitResult, Committer
 from fallback.spool.writing.intake import Intake
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Spool:
         self,
         directory: Path,
         config: SpoolConfig,
-        ground: Ground,
+        ground: OpenedDirectory,
         *,
         files: Files,
         observers: Sequence[SpoolObserver],
@@ -49,7 +49,7 @@ class Spool:
         self._now_ms = now_ms
         self._with_intake = with_intake
         self._loop = asyncio.get_running_loop()
-        self._feeder = Feeder(
+        self._feeder = ReadLoop(
             directory,
             config,
             ground,
@@ -93,8 +93,8 @@ class Spool:
         def now_ms() -> int:
             return int(now_wall_s() * 1000)
 
-        def prepare() -> Ground:
-            return prepare_ground(
+        def prepare() -> OpenedDirectory:
+            return open_directory(
                 files, directory, config, now_ms=now_ms, random=random, with_intake=with_intake
             )
 
@@ -193,14 +193,14 @@ class Spool:
             commits=self._committer.commits,
         )
 
-    def _post(self, turn: Turn) -> None:
+    def _post(self, turn: CommitResult) -> None:
         """Hand a turn to the event loop. Called on the writer thread."""
         try:
             self._loop.call_soon_threadsafe(self._take_in, turn)
         except RuntimeError:
             _log.warning("the event loop ended before the spool")
 
-    def _take_in(self, turn: Turn) -> None:
+    def _take_in(self, turn: CommitResult) -> None:
         for placed in turn.placed:
             self._reader.place(placed)
         self._intake.hand_out(turn.answers)
@@ -208,13 +208,13 @@ class Spool:
         self._tell_commit(turn)
         self._tell_state()
 
-    def _tell_commit(self, turn: Turn) -> None:
+    def _tell_commit(self, turn: CommitResult) -> None:
         if turn.commit_s is None or not self._observers:
             return
         records = [r for placed in turn.placed for r in placed.records[placed.fresh :]]
         size = sum(len(record.body) for record in records)
         for observer in self._observers:
-            tell(observer.on_commit, len(records), size, turn.commit_s)
+            notify(observer.on_commit, len(records), size, turn.commit_s)
 
     def _tell_state(self) -> None:
         old, new = self._state, self.state
@@ -224,11 +224,11 @@ class Spool:
         if new is not SpoolState.CLOSED:
             _log.warning("spool state changed", old=old.value, new=new.value)
         for observer in self._observers:
-            tell(observer.on_state_change, old, new)
+            notify(observer.on_state_change, old, new)
 
     def _tell_damage(self, damage: object) -> None:
         for observer in self._observers:
-            tell(observer.on_damage, damage)
+            notify(observer.on_damage, damage)
 
     def _is_tight(self) -> bool:
         return self._committer.space.percent >= self.config.warn_percent
@@ -252,7 +252,7 @@ class Spool:
         self._ground.close()
 
 
-def _close_unwanted(preparing: asyncio.Future[Ground]) -> None:
+def _close_unwanted(preparing: asyncio.Future[OpenedDirectory]) -> None:
     if not preparing.cancelled() and preparing.exception() is None:
         ground = preparing.result()
         ground.writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 
 
-class Bell:
+class Wakeup:
     """Wakes one thread; rings that come while it is awake are remembered once."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from fallback.errors import BulkheadFullError
 from fallback.guards.bulkhead import Bulkhead
 from pricing.access.auth import may
 from pricing.access.keys import Role
-from pricing.api.http.dependencies import ApiParts
+from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.problems import (
     BODY_TOO_LARGE,
     BUSY,
@@ -27,7 +27,7 @@ from pricing.api.http.problems import (
     Problem,
     respond,
 )
-from pricing.api.http.raw_response import headers_of, ordinary_cycle, write_whole
+from pricing.api.http.raw_response import headers_of, raw_writable, write_whole
 from pricing.api.http.system_headers import SystemHeaders
 from pricing.api.prices.fast_path import PATH as PRICE_PATH
 from pricing.api.prices.fast_path import PriceRoute, request_id
@@ -57,7 +57,7 @@ _QUIET_ROUTES = frozenset(["/health", "/health/live", "/health/ready", "/metrics
 class RequestEdge:
     """Gives each request its id and mode, and each answer the system's headers."""
 
-    def __init__(self, app: ASGIApp, parts: ApiParts) -> None:
+    def __init__(self, app: ASGIApp, parts: ApiDependencies) -> None:
         self._app = app
         self._parts = parts
         self._system = SystemHeaders(parts)
@@ -163,7 +163,9 @@ class _Exchange:
         "status",
     )
 
-    def __init__(self, parts: ApiParts, system: SystemHeaders, scope: Scope, send: Send) -> None:
+    def __init__(
+        self, parts: ApiDependencies, system: SystemHeaders, scope: Scope, send: Send
+    ) -> None:
         self._started_s = time.perf_counter()
         self._parts = parts
         self._system = system
@@ -203,7 +205,7 @@ class _Exchange:
         """Send an answer that lacks nothing but the system's headers."""
         self.status = status
         lines += self.system_lines()
-        cycle = None if self._parts.drain.is_draining else ordinary_cycle(self._send)
+        cycle = None if self._parts.drain.is_draining else raw_writable(self._send)
         if cycle is not None:
             write_whole(cycle, status, lines, b"\r\n", content)
             return

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from fallback.breaker import PROFILES
 from pricing.api.app import create_app
-from pricing.api.http.dependencies import ApiParts
+from pricing.api.http.dependencies import ApiDependencies
 from pricing.health.passive import DEPENDENCIES, PassiveHealth
 from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.ports import Receipt
-from pricing.reading.guarded_store import new_breakers, store_rungs
+from pricing.reading.guarded_store import guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
-from pricing.reading.last_known import LocalZones
+from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
 from pricing.stores.memory import MemoryStates
 from pricing.zones.catalogue import Catalogue
@@ -33,22 +33,22 @@ class _NoPublisher:
         raise NotImplementedError
 
 
-def _idle_parts() -> ApiParts:
+def _idle_parts() -> ApiDependencies:
     """Parts that are never called: the document says what there is, not what it is made of."""
     catalogue = Catalogue(())
     stores = MemoryStates()
     policy = ReadPolicy()
     breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES})
-    rungs = store_rungs(cache=stores, store=stores, breakers=breakers, policy=lambda: policy)
+    rungs = guarded_stores(cache=stores, store=stores, breakers=breakers, policy=lambda: policy)
     ladder = Ladder(
         cache=rungs.redis,
         store=rungs.database,
-        local=LocalZones(()),
+        local=LastKnownZones(()),
         policy=lambda: policy,
         tick_ms=5_000,
         now_ms=int,
     )
-    return ApiParts(
+    return ApiDependencies(
         catalogue=catalogue,
         locator=ZoneLocator(catalogue),
         ladder=ladder,

@@ -14,7 +14,7 @@ import structlog
 
 from fallback.errors import SpoolError
 from fallback.pump.adoption import claimed_spool
-from fallback.pump.delivery_waiters import Deliveries
+from fallback.pump.delivery_waiters import DeliveryWaiters
 from pricing.access.audit import Audit
 from pricing.access.auth import Principal
 from pricing.access.keys import Role
@@ -43,7 +43,7 @@ async def _note(settings: Settings, action: str, target: str, before: Any, after
     try:
         home, config = settings.state_dir / SPOOLS, spool_config(settings)
         async with claimed_spool(home, config) as spool:
-            publisher = SpoolPublisher(spool, Deliveries(), kafka_config(settings), wait_s=0.0)
+            publisher = SpoolPublisher(spool, DeliveryWaiters(), kafka_config(settings), wait_s=0.0)
             audit = Audit(settings.instance_name, publisher, now_ms=now_ms)
             await audit.record(_whoever_runs_this(), action, target, before=before, after=after)
     except (SpoolError, OSError) as error:

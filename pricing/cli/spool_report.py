@@ -16,7 +16,13 @@ from fallback.clock import wall_s
 from fallback.errors import SpoolFailed, SpoolLocked
 from fallback.pump import Pump
 from fallback.spool import Spool
-from fallback.spool.startup.inspection import Hurt, Seen, is_held, read_spool, segments
+from fallback.spool.startup.inspection import (
+    DamagedSpan,
+    InspectedRecord,
+    is_held,
+    read_spool,
+    segments,
+)
 from pricing.wiring.configs import kafka_config
 from pricing.wiring.settings import Settings
 from pricing.wiring.writing import replaying
@@ -35,7 +41,7 @@ class Contents:
     records: int = 0
     pending: Counter[str] = field(default_factory=Counter)
     oldest_ms: int | None = None
-    damage: list[Hurt] = field(default_factory=list)
+    damage: list[DamagedSpan] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """The figures, as JSON has them."""
@@ -59,7 +65,7 @@ def contents(directory: Path) -> Contents:
     """Read a whole spool."""
     found = Contents(directory)
     for one in read_spool(directory):
-        if isinstance(one, Hurt):
+        if isinstance(one, DamagedSpan):
             found.damage.append(one)
             continue
         found.records += 1
@@ -90,7 +96,7 @@ def damage(directories: Iterable[Path]) -> list[dict[str, Any]]:
 def records(directory: Path, *, everything: bool) -> Iterator[dict[str, Any]]:
     """The records that wait, or all that are still there, as JSON has them."""
     for one in read_spool(directory):
-        if isinstance(one, Seen) and (everything or one.is_pending):
+        if isinstance(one, InspectedRecord) and (everything or one.is_pending):
             yield {
                 "spool": directory.name,
                 "seq": one.record.seq,

@@ -15,20 +15,20 @@ from pricing.demo.backlog import waiting_on_disk
 from pricing.demo.faults import Faults
 from pricing.demo.price_reader import PriceReader
 from pricing.demo.screen import Screen
-from pricing.demo.stats import Meter
+from pricing.demo.stats import DemoStats
 from pricing.demo.summary import summary_lines
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
 from pricing.local.cities import Cities, make_cities, read_trips_file
-from pricing.local.delivery_check import Ledger
+from pricing.local.delivery_check import DeliveryCheck
 from pricing.local.feed import Feed
 from pricing.local.options import DemoOptions
 from pricing.local.readback import TopicTail
 from pricing.local.whole_service import (
     Commands,
-    House,
+    WholeService,
     healthy,
-    open_house,
+    open_whole_service,
     operator_key,
     own_commands,
 )
@@ -53,8 +53,8 @@ class _Life:
     cities: Cities
     feed: Feed
     reader: PriceReader
-    ledger: Ledger
-    meter: Meter
+    ledger: DeliveryCheck
+    meter: DemoStats
     tail: TopicTail
     faults: Faults
 
@@ -107,7 +107,7 @@ class Demo:
         trips = read_trips_file(options.trips, options.first_day) if options.trips else None
         url = f"http://{LOOPBACK}:{options.port}"
         async with (
-            open_house(
+            open_whole_service(
                 options, self._commands, say=self._screen.say, monotonic=self._monotonic
             ) as house,
             # Not the environment's proxies: it is all on loopback.
@@ -126,12 +126,12 @@ class Demo:
 
     def _life(
         self,
-        house: House,
+        house: WholeService,
         client: httpx2.AsyncClient,
         catalogue: Catalogue,
         trips: list[Trip] | None,
     ) -> _Life:
-        ledger = Ledger()
+        ledger = DeliveryCheck()
         feed = Feed(client, ledger, self._now_ms)
         zone_ids = [zone.zone_id for zone in catalogue.zones]
         reader = PriceReader(client, zone_ids, since_ms=self._now_ms(), monotonic=self._monotonic)
@@ -151,12 +151,12 @@ class Demo:
             feed=feed,
             reader=reader,
             ledger=ledger,
-            meter=Meter(feed, reader, ledger),
+            meter=DemoStats(feed, reader, ledger),
             tail=tail,
             faults=faults,
         )
 
-    async def _live_on(self, house: House, life: _Life, stop: asyncio.Event) -> None:
+    async def _live_on(self, house: WholeService, life: _Life, stop: asyncio.Event) -> None:
         """Live until it is over, and let what is under way arrive."""
         async with asyncio.TaskGroup() as group:
             living = group.create_task(self._live(life))
@@ -189,7 +189,7 @@ class Demo:
             life.feed.put(life.cities.step(self._now_ms(), life.reader.multipliers))
             await asyncio.sleep(_STEP_S)
 
-    async def _warm_up(self, house: House, reader: PriceReader) -> None:
+    async def _warm_up(self, house: WholeService, reader: PriceReader) -> None:
         """Wait for the first live price, and say so."""
         self._screen.say("warming up: the processor joins its group, which takes a few seconds")
         waited_s = 0.0

@@ -8,16 +8,16 @@ from typing import Final
 from pricing.demo.price_reader import PriceReader
 from pricing.demo.summary import Summary
 from pricing.demo.view import View, busiest
-from pricing.local.delivery_check import Ledger
+from pricing.local.delivery_check import DeliveryCheck
 from pricing.local.feed import Feed
 
 _OVER_S: Final = 5.0
 
 
-class Meter:
+class DemoStats:
     """Reads the counters of the demo's parts. Times are on the monotonic clock, in seconds."""
 
-    def __init__(self, feed: Feed, reader: PriceReader, ledger: Ledger) -> None:
+    def __init__(self, feed: Feed, reader: PriceReader, ledger: DeliveryCheck) -> None:
         self._feed = feed
         self._reader = reader
         self._ledger = ledger

@@ -14,17 +14,17 @@ import httpx2
 
 from pricing.drill.load import Answers, PriceLoad
 from pricing.drill.recovery import Recovery
-from pricing.drill.scenario import Outcome, Scenario, Target, back_within_s, is_shown
+from pricing.drill.scenario import DrillOutcome, Scenario, Target, back_within_s, is_shown
 from pricing.embedded import EmbeddedStack, Server, Tansu
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
 from pricing.local.children import Say
 from pricing.local.cities import Cities, make_cities
-from pricing.local.delivery_check import Ledger
+from pricing.local.delivery_check import DeliveryCheck
 from pricing.local.feed import Feed
 from pricing.local.options import DemoOptions
 from pricing.local.readback import TopicTail
-from pricing.local.whole_service import House, healthy, open_house, own_commands
+from pricing.local.whole_service import WholeService, healthy, open_whole_service, own_commands
 from pricing.wiring.configs import kafka_config
 from pricing.zones import load_catalogue
 
@@ -69,11 +69,11 @@ class Drill:
         self._say = say
         self._now = now
         self._monotonic = monotonic
-        self._outcome = Outcome(modes=["normal"])
+        self._outcome = DrillOutcome(modes=["normal"])
         self._watch = _Watch()
         self._began_s = 0.0
 
-    async def run(self) -> Outcome:
+    async def run(self) -> DrillOutcome:
         """Carry it out; everything is down on return. Raises `StartupError`."""
         options = self._options
         catalogue = load_catalogue(None)
@@ -81,11 +81,13 @@ class Drill:
         url = f"http://{LOOPBACK}:{options.port}"
         limits = httpx2.Limits(max_connections=500)
         async with (
-            open_house(options, own_commands(), say=self._say, monotonic=self._monotonic) as house,
+            open_whole_service(
+                options, own_commands(), say=self._say, monotonic=self._monotonic
+            ) as house,
             httpx2.AsyncClient(base_url=url, trust_env=False, limits=limits) as client,
         ):
             await healthy(client, house.api)
-            ledger = Ledger()
+            ledger = DeliveryCheck()
             cities = make_cities(options, catalogue, None, int(self._now() * 1000))
             feed = Feed(client, ledger, lambda: int(self._now() * 1000))
             tail = TopicTail(kafka_config(house.settings), ledger)
@@ -118,7 +120,7 @@ class Drill:
             await asyncio.sleep(_LOOK_S)
         raise StartupError("the service did not become normal before the drill")
 
-    async def _drill(self, house: House) -> None:
+    async def _drill(self, house: WholeService) -> None:
         servers = _servers(house.stack)
         self._began_s = self._monotonic()
         self._line("all well")
@@ -143,7 +145,7 @@ class Drill:
         while self._outcome.normal_after_s is None and self._monotonic() < end_s:  # noqa: ASYNC110 - deadline
             await asyncio.sleep(_LOOK_S)
 
-    async def _settle(self, ledger: Ledger) -> None:
+    async def _settle(self, ledger: DeliveryCheck) -> None:
         """Let what was acknowledged arrive in Kafka."""
         end_s = self._monotonic() + _SETTLE_S
         while ledger.missing and self._monotonic() < end_s:  # noqa: ASYNC110 - deadline

@@ -46,7 +46,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 @dataclass(slots=True)
-class Outcome:
+class DrillOutcome:
     """What a drill saw. Times in seconds; None: it never happened."""
 
     answered: int = 0
@@ -82,7 +82,7 @@ def back_within_s(dwell_s: float) -> float:
     return RAMP_S + LEVELS * (dwell_s + 1) + 15
 
 
-def promises(scenario: Scenario, outcome: Outcome, *, dwell_s: float) -> Sequence[Promise]:
+def promises(scenario: Scenario, outcome: DrillOutcome, *, dwell_s: float) -> Sequence[Promise]:
     """Every promise of a drill with its verdict."""
     worst = _worst(outcome.modes)
     detected, normal = outcome.detected_after_s, outcome.normal_after_s

@@ -20,8 +20,8 @@ class BreakerLog:
 
     def on_state_change(self, name: str, transition: Transition) -> None:
         counts = transition.counts
-        tell = _log.warning if transition.new is State.OPEN else _log.info
-        tell(
+        notify = _log.warning if transition.new is State.OPEN else _log.info
+        notify(
             _WORDS.get(transition.new, "circuit breaker in an operator's hand"),
             breaker=name,
             old_state=transition.old.value,

@@ -8,7 +8,7 @@ from typing import Final
 _MOST_REMEMBERED: Final = 200_000
 
 
-class Ledger:
+class DeliveryCheck:
     """Event ids that were acknowledged, against those that were read from the topics.
 
     `missing` are acknowledged and not read yet; those that stay missing are lost. Beyond

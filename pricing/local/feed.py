@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx2
 import structlog
 
-from pricing.local.delivery_check import Ledger
+from pricing.local.delivery_check import DeliveryCheck
 from pricing.simulator.city_events import Emission, RideRequest
 from streaming.events.event_types import rfc3339
 
@@ -43,7 +43,7 @@ class FeedCounts:
     """Answered with an error that no repeat would change."""
 
 
-class Lane:
+class FeedQueue:
     """One kind of event on its way to one path: batches in order, one at a time.
 
     A batch whose outcome is unknown is sent again under the same idempotency key, until its
@@ -57,7 +57,7 @@ class Lane:
         *,
         patience_ms: int,
         counts: FeedCounts,
-        ledger: Ledger,
+        ledger: DeliveryCheck,
         now_ms: Callable[[], int],
     ) -> None:
         self._client = client
@@ -133,10 +133,10 @@ class Feed:
     """The two lanes of a city: ride requests and driver status."""
 
     def __init__(
-        self, client: httpx2.AsyncClient, ledger: Ledger, now_ms: Callable[[], int]
+        self, client: httpx2.AsyncClient, ledger: DeliveryCheck, now_ms: Callable[[], int]
     ) -> None:
         self.counts = FeedCounts()
-        self.requests = Lane(
+        self.requests = FeedQueue(
             client,
             "/api/v1/events/ride-requests",
             patience_ms=REQUEST_PATIENCE_MS,
@@ -144,7 +144,7 @@ class Feed:
             ledger=ledger,
             now_ms=now_ms,
         )
-        self.statuses = Lane(
+        self.statuses = FeedQueue(
             client,
             "/api/v1/events/driver-status",
             patience_ms=STATUS_PATIENCE_MS,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pricing.errors import StartupError
-from pricing.local.delivery_check import Ledger
+from pricing.local.delivery_check import DeliveryCheck
 from streaming.config import KafkaConfig
 from streaming.connection import client_settings, finish_within, growing_waits
 from streaming.errors import BrokerError
@@ -28,7 +28,7 @@ class TopicTail:
     A reader without a group: it commits nothing and nobody waits for it.
     """
 
-    def __init__(self, config: KafkaConfig, ledger: Ledger) -> None:
+    def __init__(self, config: KafkaConfig, ledger: DeliveryCheck) -> None:
         self._config = config
         self._ledger = ledger
         self._consumer = self._new_consumer()

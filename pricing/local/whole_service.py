@@ -43,7 +43,7 @@ class Commands:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class WholeService:
     """What runs."""
 
     stack: EmbeddedStack
@@ -59,9 +59,9 @@ def own_commands() -> Commands:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_whole_service(
     options: DemoOptions, commands: Commands, *, say: Say, monotonic: Callable[[], float]
-) -> AsyncIterator[House]:
+) -> AsyncIterator[WholeService]:
     """Start the servers, then migrate, then start the API and the processor.
 
     Whether these two answer is for the caller to see. Our own logs go to a file meanwhile.
@@ -93,7 +93,7 @@ async def open_house(
             try:
                 await processor.start()
                 await api.start()
-                yield House(stack=stack, api=api, processor=processor, settings=settings)
+                yield WholeService(stack=stack, api=api, processor=processor, settings=settings)
             finally:
                 await asyncio.gather(api.stop(), processor.stop())
 
@@ -117,7 +117,7 @@ async def healthy(client: httpx2.AsyncClient, api: Child) -> None:
         ) from None
 
 
-def operator_key(house: House, *, now_s: float) -> str:
+def operator_key(house: WholeService, *, now_s: float) -> str:
     """A fresh key of an operator, good for a day. Raises `KeysError`."""
     file = KeyFile(house.settings.keys_path)
     expires_at_s = int(now_s) + _KEY_LASTS_S

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from fallback.mode import BoundsKind, Event, EventKind, ModeState
+from fallback.mode import BoundsKind, EventKind, ModeEvent, ModeState
 from fallback.mode.override import Override
 
 
@@ -64,7 +64,7 @@ class ModeMetrics:
             for kind in BoundsKind:
                 self._override.labels(kind.value).set(0)
 
-    def on_mode_event(self, event: Event, override: Override | None) -> None:
+    def on_mode_event(self, event: ModeEvent, override: Override | None) -> None:
         if event.kind is EventKind.MODE:
             self._transitions.labels(event.old.word, event.new.word, _cause(event)).inc()
             if event.new > event.old:
@@ -81,7 +81,7 @@ class ModeMetrics:
         self._override.labels(override.kind.value).set(0)
 
 
-def _cause(event: Event) -> str:
+def _cause(event: ModeEvent) -> str:
     if event.bounds is not None:
         return "operator"
     return event.causes[0].input if event.new > event.old and event.causes else "recovery"

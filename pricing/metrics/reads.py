@@ -15,10 +15,10 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from pricing.metrics.request_stats import Pulse
+from pricing.metrics.request_stats import RequestStats
 from pricing.model import Source
 from pricing.reading.answer import Answer, FallbackReason
-from pricing.reading.last_known import Live
+from pricing.reading.last_known import LiveState
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 # In ticks and in the limits of freshness: 15 s ends real-time, 300 s stale, 3,600 s the ladder.
@@ -51,7 +51,7 @@ class ReadMetrics(Collector):
     """Prices by where they came from and how old they were, requests by how long they took."""
 
     def __init__(self) -> None:
-        self.pulse = Pulse()
+        self.pulse = RequestStats()
         self._answers: Counter[tuple[Source, FallbackReason | None]] = Counter()
         self._ages = _Series(_AGE_MS)
         self._requests: dict[tuple[str, str, int], _Series] = {}
@@ -63,12 +63,12 @@ class ReadMetrics(Collector):
             if answer.policy_version is not None:
                 self._ages.add(answer.age_ms)
 
-    def remembered(self, live: Live, age_ms: int, times: int = 1) -> None:
+    def remembered(self, live: LiveState, age_ms: int, times: int = 1) -> None:
         """Count prices that a store gave, just now or a moment ago."""
         self._count(live.source, live.reason, times)
         self._ages.add(age_ms, times)
 
-    def remembered_many(self, prices: Iterable[tuple[Live, int]]) -> None:
+    def remembered_many(self, prices: Iterable[tuple[LiveState, int]]) -> None:
         """Count such prices, each with its age in ms."""
         for (live, age_ms), times in Counter(prices).items():
             self.remembered(live, age_ms, times)

@@ -15,7 +15,7 @@ OTHERS = "others"
 _KINDS = (("/api/v1/events/", "events"), ("/admin/", "operators"), ("/api/admin/", "operators"))
 
 
-class Pulse:
+class RequestStats:
     """Counts since the process began. Time stands still between two `beat`s, a tick apart."""
 
     __slots__ = ("_now_s", "answers", "failed", "failures", "read_times", "reads", "requests")

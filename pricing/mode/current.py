@@ -16,7 +16,7 @@ from pricing.metrics.modes import ModeMetrics
 from pricing.mode.as_json import cause_body, inputs_body, override_body
 from pricing.mode.fleet import Fleet
 from pricing.mode.journal import ModeJournal
-from pricing.mode.minute_totals import Minutes
+from pricing.mode.minute_totals import MinuteTotals
 from pricing.mode.policy import ModePolicy
 from pricing.mode.signals import SpoolFacts
 from pricing.reading.policy import ReadPolicy
@@ -55,7 +55,7 @@ class SystemMode:
     fleet: Fleet | None
     ramps: Ramps
     metrics: ModeMetrics
-    minutes: Minutes
+    minutes: MinuteTotals
     breakers: BreakerRegistry
     health: HealthSource
     spool: Callable[[], SpoolFacts | None]

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from streaming.consuming.records import ConsumedRecord
-from streaming.consuming.topic_tail import PriceFeed
+from streaming.consuming.topic_tail import TopicTailReader
 from streaming.errors import BrokerError, InvalidMessage
 from streaming.events.codec import decode
 from streaming.events.event_types import ModeChangedV1, rfc3339, to_ms
@@ -32,7 +32,7 @@ class Fleet:
 
     def __init__(
         self,
-        feed: PriceFeed,
+        feed: TopicTailReader,
         *,
         now_ms: Callable[[], int],
         on_read: Callable[[BrokerError | None], None] = lambda _: None,

@@ -14,14 +14,13 @@ from typing import Any
 
 import structlog
 
-from fallback.mode import Event, EventKind, Level, ModeState, causes
+from fallback.mode import EventKind, Level, ModeEvent, ModeState, causes
 from fallback.mode.override import Override
 from pricing.errors import PricingError
 from pricing.mode.as_json import cause_body, inputs_body, override_body
 from pricing.ports import Publisher
 from streaming.errors import StreamingError
-from streaming.events.event_types import MODE_CHANGED, new_event_id, rfc3339
-from streaming.events.event_types import Event as Message
+from streaming.events.event_types import MODE_CHANGED, Event, new_event_id, rfc3339
 from streaming.topics import SYSTEM_MODES
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +50,7 @@ class ModeJournal:
         if not state.was_bounded:
             self._override = None
 
-    def on_mode_event(self, event: Event, override: Override | None) -> None:
+    def on_mode_event(self, event: ModeEvent, override: Override | None) -> None:
         self._override = override
         now_ms = self._now_ms()
         if event.kind is EventKind.MODE:
@@ -108,7 +107,7 @@ class ModeJournal:
         }
 
     async def _publish(self, entry: dict[str, Any]) -> None:
-        message = Message(
+        message = Event(
             id=entry["id"],
             type=MODE_CHANGED,
             source=_SOURCE,
@@ -122,11 +121,11 @@ class ModeJournal:
             _log.warning("a change of the mode was not published", why=str(error))
 
 
-def _tell_log(event: Event, entry: dict[str, Any]) -> None:
-    tell = _log.info
+def _tell_log(event: ModeEvent, entry: dict[str, Any]) -> None:
+    notify = _log.info
     if event.kind in (EventKind.BLIND, EventKind.FLAPPING) or event.new > event.old:
-        tell = _log.warning
-    tell(
+        notify = _log.warning
+    notify(
         "system mode",
         kind=entry["kind"],
         old_level=entry["from"],

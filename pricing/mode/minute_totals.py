@@ -6,14 +6,14 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from fallback.mode import Event, ModeState
+from fallback.mode import ModeEvent, ModeState
 from fallback.mode.override import Override
 
 _MINUTE_S = 60.0
 KEPT = 7 * 24 * 60
 
 
-class Minutes:
+class MinuteTotals:
     """Totals that only grow, minute by minute; an observer of the orchestrator.
 
     `totals` gives the same names each time, and is asked as often as a report is.
@@ -44,7 +44,7 @@ class Minutes:
         if self._now_s - self._marks[-1][0] >= _MINUTE_S:
             self._mark(self._now_s)
 
-    def on_mode_event(self, event: Event, override: Override | None) -> None: ...
+    def on_mode_event(self, event: ModeEvent, override: Override | None) -> None: ...
 
     def on_override_ended(self, override: Override) -> None: ...
 

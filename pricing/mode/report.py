@@ -7,13 +7,13 @@ from typing import Any
 
 from fallback.breaker import BreakerRegistry
 from fallback.mode import Level
-from pricing.metrics.request_stats import Pulse
+from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import SystemMode
 from pricing.model import Source
 from streaming.events.event_types import rfc3339
 
 
-def totals_of(pulse: Pulse, breakers: BreakerRegistry) -> Callable[[], Mapping[str, int]]:
+def totals_of(pulse: RequestStats, breakers: BreakerRegistry) -> Callable[[], Mapping[str, int]]:
     """What a report is made of, as totals that only grow."""
 
     def totals() -> dict[str, int]:

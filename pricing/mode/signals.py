@@ -13,10 +13,10 @@ from fallback.pump import PumpState
 from fallback.sketch import BudgetBurn, LatencySketch, ShareWindow
 from pricing.health.passive import HealthSource
 from pricing.health.ramps import Ramps
-from pricing.metrics.request_stats import Pulse
+from pricing.metrics.request_stats import RequestStats
 from pricing.mode.dependency_levels import Link, judge_database, judge_kafka, judge_redis
 from pricing.model import Source
-from pricing.reading.last_known import LocalZones
+from pricing.reading.last_known import LastKnownZones
 
 _OPEN_LASTS_S = 5.0
 """A breaker that probes so soon after it was open has not been well since."""
@@ -51,12 +51,12 @@ class SignalParts:
     health: HealthSource
     ramps: Ramps
     database: Bulkhead
-    local: LocalZones
+    local: LastKnownZones
     zones: int
     """How many zones there are."""
     spool: Callable[[], SpoolFacts | None]
     """None: the disk does not work."""
-    pulse: Pulse
+    pulse: RequestStats
     lag: LatencySketch
     age_ms_of: Callable[[int], int]
     """The age of a state by its tick."""

@@ -23,7 +23,7 @@ _WAITING_AT_MOST = 1_000
 _TRIED_FOR_S = 30.0
 
 
-class Burial:
+class DeadLetterQueue:
     """A bounded queue in front of the dead letters. `run` is its writer."""
 
     def __init__(self, dead_letters: DeadLetters) -> None:

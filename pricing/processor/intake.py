@@ -7,8 +7,8 @@ names a zone or city that we do not know is counted and skipped.
 from __future__ import annotations
 
 from pricing.metrics.processor import ProcessorMetrics
-from pricing.processor.dead_letter_queue import Burial
-from pricing.processor.progress import Slot
+from pricing.processor.dead_letter_queue import DeadLetterQueue
+from pricing.processor.progress import SlotProgress
 from pricing.surge.admission import Admission
 from pricing.zones import Catalogue, ZoneLocator
 from streaming.consuming.consumer import ConsumedRecord
@@ -25,7 +25,7 @@ class Intake:
         *,
         catalogue: Catalogue,
         locator: ZoneLocator,
-        burial: Burial,
+        burial: DeadLetterQueue,
         metrics: ProcessorMetrics,
     ) -> None:
         self._catalogue = catalogue
@@ -33,7 +33,7 @@ class Intake:
         self._burial = burial
         self._metrics = metrics
 
-    def take(self, slot: Slot, record: ConsumedRecord, now_ms: int) -> None:
+    def take(self, slot: SlotProgress, record: ConsumedRecord, now_ms: int) -> None:
         """Count one record. Records are taken in the order of their partition.
 
         A stamp from the future proves nothing about what arrived until then, so it moves the
@@ -53,7 +53,11 @@ class Intake:
             self._metrics.read(event.type, admission)
 
     def _count(
-        self, slot: Slot, event: Event, payload: RideRequestV1 | DriverStatusV1, arrived_ms: int
+        self,
+        slot: SlotProgress,
+        event: Event,
+        payload: RideRequestV1 | DriverStatusV1,
+        arrived_ms: int,
     ) -> Admission:
         city = slot.cities.get(payload.city_id)
         zone_id = self._zone_id(payload)

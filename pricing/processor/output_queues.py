@@ -1,8 +1,8 @@
 """Output lanes: each takes ticks in order and writes them until it succeeds.
 
 A lane never holds up another: while Postgres is away, Redis goes on getting every tick. Both
-kinds are bounded. A `NewestLane` keeps one tick a city, for a newer one makes an older one
-pointless; an `OrderedLane` keeps an hour, then drops the oldest and counts it (the log still
+kinds are bounded. A `NewestQueue` keeps one tick a city, for a newer one makes an older one
+pointless; an `OrderedQueue` keeps an hour, then drops the oldest and counts it (the log still
 has the events, so that history can be computed again).
 """
 
@@ -28,7 +28,7 @@ _REFUSALS = 10
 """How often an output may refuse one tick before that tick is given up: about half a minute."""
 
 
-class Lane(ABC):
+class OutputQueue(ABC):
     """One output. `run` is its writer and ends only when it is cancelled."""
 
     def __init__(self, name: str, write: Write) -> None:
@@ -109,7 +109,7 @@ class Lane(ABC):
             self._done(states)
 
 
-class NewestLane(Lane):
+class NewestQueue(OutputQueue):
     """Keeps the newest tick of each city."""
 
     def __init__(self, name: str, write: Write) -> None:
@@ -137,7 +137,7 @@ class NewestLane(Lane):
             del self._pending[states.city_id]
 
 
-class OrderedLane(Lane):
+class OrderedQueue(OutputQueue):
     """Keeps every tick in order, up to `capacity` of them."""
 
     def __init__(self, name: str, write: Write, *, capacity: int) -> None:

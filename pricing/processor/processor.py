@@ -21,10 +21,10 @@ import structlog
 from pricing.drain import Drain
 from pricing.metrics.processor import ProcessorMetrics
 from pricing.processor.config import ProcessorConfig
-from pricing.processor.dead_letter_queue import Burial
+from pricing.processor.dead_letter_queue import DeadLetterQueue
 from pricing.processor.intake import Intake
-from pricing.processor.output_queues import Lane
-from pricing.processor.progress import Barrier, Slot
+from pricing.processor.output_queues import OutputQueue
+from pricing.processor.progress import Barrier, SlotProgress
 from pricing.surge.city import CityStates, CitySurge
 from pricing.surge.ticks import CLOSING_MARGIN_MS, newest_closed_tick
 from streaming.consuming.consumer import Committed, LogReader, Polled
@@ -47,11 +47,11 @@ _AHEAD_MS = 60_000
 class Outputs:
     """Where ticks go: `history` gets every tick, `news` only those that are recent."""
 
-    history: Sequence[Lane]
-    news: Sequence[Lane]
+    history: Sequence[OutputQueue]
+    news: Sequence[OutputQueue]
 
     @property
-    def lanes(self) -> list[Lane]:
+    def lanes(self) -> list[OutputQueue]:
         return [*self.history, *self.news]
 
 
@@ -74,7 +74,7 @@ class ZoneProcessor:
         config: ProcessorConfig,
         reader: LogReader,
         intake: Intake,
-        burial: Burial,
+        burial: DeadLetterQueue,
         surges: Callable[[int], Mapping[str, CitySurge]],
         outputs: Outputs,
         metrics: ProcessorMetrics,
@@ -88,7 +88,7 @@ class ZoneProcessor:
         self._outputs = outputs
         self._metrics = metrics
         self._now_ms = now_ms
-        self._slots: dict[int, Slot] = {}
+        self._slots: dict[int, SlotProgress] = {}
         self._uncommitted: dict[int, deque[_Computed]] = {}
         self._opened_ms = 0
         self.last_tick_ms: int | None = None
@@ -182,7 +182,7 @@ class ZoneProcessor:
         # Without a word of an earlier owner, the past is nobody's to write.
         since_ms = written_ms + tick_ms if written_ms else now_ms - self._config.news_ms
         publish_from_ms = max(-(-since_ms // tick_ms) * tick_ms, self._config.exact_from_ms(now_ms))
-        self._slots[number] = Slot(
+        self._slots[number] = SlotProgress(
             number=number,
             cities=self._surges(number),
             topics=self._reader.topics,
@@ -239,7 +239,7 @@ class ZoneProcessor:
             self._uncommitted[number].append(_Computed(tick_ms, positions))
             await asyncio.sleep(0)  # a long catch-up must not hold up the outputs
 
-    def _balance(self, slot: Slot, positions: Mapping[str, int]) -> None:
+    def _balance(self, slot: SlotProgress, positions: Mapping[str, int]) -> None:
         for topic in slot.topics:
             if slot.lead_ms(topic, positions) > _AHEAD_MS:
                 self._reader.pause(topic, slot.number)

@@ -24,7 +24,7 @@ class Barrier:
 
 
 @dataclass(slots=True)
-class Slot:
+class SlotProgress:
     """Partition `number` of every input topic, with the cities whose key leads there."""
 
     number: int

@@ -38,7 +38,7 @@ from pricing.errors import (
 )
 from pricing.model import Source, ZoneState
 from pricing.ports import ZoneStates
-from pricing.reading.last_known import Live, LocalZones
+from pricing.reading.last_known import LastKnownZones, LiveState
 from pricing.reading.policy import ReadPolicy
 
 _log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class CallObserver(Protocol):
     def failed(self, dependency: str, error: DependencyError) -> None: ...
 
 
-class Reading(NamedTuple):
+class StoreReading(NamedTuple):
     """What a rung gave: the states it found, or why it could not look."""
 
     states: Mapping[str, ZoneState]
@@ -84,10 +84,10 @@ class Rung(Protocol):
     @property
     def source(self) -> Source: ...
 
-    async def read(self, zone_ids: Sequence[str]) -> Reading: ...
+    async def read(self, zone_ids: Sequence[str]) -> StoreReading: ...
 
 
-class Companions(Protocol):
+class Prefetch(Protocol):
     """Zones to ask for beside those that somebody waits for."""
 
     def beside(self, zone_ids: Sequence[str], now_s: float) -> Sequence[str]:
@@ -101,13 +101,13 @@ class Companions(Protocol):
         ...
 
 
-class MemoCompanions:
+class MemoPrefetch:
     """Asks Redis early for what the memo is asked for: at the half of its time.
 
     Without it each zone that is read often becomes a call of its own whenever its memo ends.
     """
 
-    def __init__(self, local: LocalZones, policy: Callable[[], ReadPolicy]) -> None:
+    def __init__(self, local: LastKnownZones, policy: Callable[[], ReadPolicy]) -> None:
         self._local = local
         self._policy = policy
 
@@ -121,7 +121,7 @@ class MemoCompanions:
     ) -> None:
         if len(states) > len(zone_ids) or not states.keys() <= set(zone_ids):
             others = [state for one, state in states.items() if one not in zone_ids]
-            self._local.keep(others, Live(Source.REDIS, None, begun_s))
+            self._local.keep(others, LiveState(Source.REDIS, None, begun_s))
 
 
 def judge(error: BaseException) -> Verdict:
@@ -141,7 +141,7 @@ def new_breakers(
     return breakers
 
 
-class StoreRung:
+class GuardedStore:
     """A store as a rung. `close` ends what is under way. One event loop.
 
     `limits` is asked at each call to the store, so that a change of mode holds at once.
@@ -158,7 +158,7 @@ class StoreRung:
         limits: Callable[[], HopLimits],
         observers: Sequence[CallObserver] = (),
         admits: Callable[[str], bool] = lambda _dependency: True,
-        companions: Companions | None = None,
+        companions: Prefetch | None = None,
         now_s: Monotonic = monotonic_s,
     ) -> None:
         self.source = source
@@ -171,23 +171,23 @@ class StoreRung:
         self._admits = admits
         self._companions = companions
         self._now_s = now_s
-        self._flight: BatchedFlight[str, Reading] = BatchedFlight(self._fetch)
+        self._flight: BatchedFlight[str, StoreReading] = BatchedFlight(self._fetch)
 
     @property
     def followers_total(self) -> int:
         """Reads that joined one under way."""
         return self._flight.followers_total
 
-    async def read(self, zone_ids: Sequence[str]) -> Reading:
+    async def read(self, zone_ids: Sequence[str]) -> StoreReading:
         """Look zones up, within the rung's timeout and what the request has left."""
         cap_s = self._limits().timeout_ms / 1000
         try:
             self.breaker.check()
             if not self._admits(self._dependency):
-                return Reading({}, RampingUp(self._dependency))
+                return StoreReading({}, RampingUp(self._dependency))
             left_s = hop_s(self._dependency, cap_s, reserve_s=_RESERVE_S, now_s=self._now_s)
         except (CircuitOpenError, DeadlineExceeded) as error:
-            return Reading({}, error)
+            return StoreReading({}, error)
         if left_s >= cap_s:
             # The fetch is bounded by the same cap: no timer of the caller's own.
             return await self._land(zone_ids)
@@ -195,7 +195,7 @@ class StoreRung:
             async with asyncio.timeout(left_s):
                 return await self._land(zone_ids)
         except TimeoutError:
-            return Reading({}, DeadlineExceeded(self._dependency))
+            return StoreReading({}, DeadlineExceeded(self._dependency))
 
     async def close(self) -> None:
         await self._flight.close()
@@ -210,13 +210,13 @@ class StoreRung:
             return DependencySaturated(self._dependency, "this process stood still")
         return DependencyTimeout(self._dependency, "no answer in time")
 
-    async def _land(self, zone_ids: Sequence[str]) -> Reading:
+    async def _land(self, zone_ids: Sequence[str]) -> StoreReading:
         if len(zone_ids) == 1:
             landed = await self._flight.get(zone_ids[0])
             return _joined(landed.result) if landed.is_joined else landed.result
-        return _together(await self._flight.get_many(zone_ids))
+        return _merge_readings(await self._flight.get_many(zone_ids))
 
-    async def _fetch(self, zone_ids: Sequence[str]) -> Reading:
+    async def _fetch(self, zone_ids: Sequence[str]) -> StoreReading:
         """One call to the store, for everybody who asked in this turn."""
         begun_s = self._now_s()
         companions = self._companions
@@ -224,16 +224,16 @@ class StoreRung:
         try:
             states = await self.breaker.call(lambda: self._bounded(wanted))
         except RejectedLocally as error:
-            return Reading({}, error)
+            return StoreReading({}, error)
         except DependencyError as error:
             for observer in self._observers:
                 observer.failed(self._dependency, error)
-            return Reading({}, error)
+            return StoreReading({}, error)
         for observer in self._observers:
             observer.succeeded(self._dependency)
         if companions is not None:
             companions.keep(zone_ids, states, begun_s)
-        return Reading(states, begun_s=begun_s)
+        return StoreReading(states, begun_s=begun_s)
 
     async def _bounded(self, zone_ids: Sequence[str]) -> Mapping[str, ZoneState]:
         limits = self._limits()
@@ -255,18 +255,18 @@ class StoreRung:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreRungs:
+class GuardedStores:
     """The two live rungs, in their order. `close` ends what is under way."""
 
-    redis: StoreRung
-    database: StoreRung
+    redis: GuardedStore
+    database: GuardedStore
 
     async def close(self) -> None:
         await self.redis.close()
         await self.database.close()
 
 
-def store_rungs(
+def guarded_stores(
     *,
     cache: ZoneStates,
     store: ZoneStates,
@@ -274,9 +274,9 @@ def store_rungs(
     policy: Callable[[], ReadPolicy],
     observers: Sequence[CallObserver] = (),
     admits: Callable[[str], bool] = lambda _dependency: True,
-    local: LocalZones | None = None,
+    local: LastKnownZones | None = None,
     now_s: Monotonic = monotonic_s,
-) -> StoreRungs:
+) -> GuardedStores:
     """Redis and Postgres as rungs, behind the breakers `redis` and `database`.
 
     With `local`, Redis is asked early for the zones that its memo is asked for.
@@ -287,9 +287,9 @@ def store_rungs(
         source: Source,
         states: ZoneStates,
         limits: Callable[[], HopLimits],
-        companions: Companions | None = None,
-    ) -> StoreRung:
-        return StoreRung(
+        companions: Prefetch | None = None,
+    ) -> GuardedStore:
+        return GuardedStore(
             dependency=dependency,
             source=source,
             states=states,
@@ -309,23 +309,23 @@ def store_rungs(
         now = policy()
         return HopLimits(now.database_timeout_ms, now.database_in_flight)
 
-    return StoreRungs(
+    return GuardedStores(
         rung(
             "redis",
             Source.REDIS,
             cache,
             of_redis,
-            None if local is None else MemoCompanions(local, policy),
+            None if local is None else MemoPrefetch(local, policy),
         ),
         rung("database", Source.DATABASE, store, of_database),
     )
 
 
-def _joined(reading: Reading) -> Reading:
+def _joined(reading: StoreReading) -> StoreReading:
     return reading._replace(is_joined=True)
 
 
-def _together(landed: Iterable[Landed[Reading]]) -> Reading:
+def _merge_readings(landed: Iterable[Landed[StoreReading]]) -> StoreReading:
     """Several fetches as one reading: failed if one did, and as old as the oldest."""
     readings = [each.result for each in landed]
     is_joined = any(each.is_joined for each in landed)
@@ -335,4 +335,4 @@ def _together(landed: Iterable[Landed[Reading]]) -> Reading:
     for reading in readings:
         states.update(reading.states)
     failure = next((each.failure for each in readings if each.failure is not None), None)
-    return Reading(states, failure, min(each.begun_s for each in readings), is_joined)
+    return StoreReading(states, failure, min(each.begun_s for each in readings), is_joined)

@@ -19,8 +19,8 @@ from fallback.mode.level import Level
 from pricing.errors import DependencyTimeout
 from pricing.model import Source, Zone, ZoneState
 from pricing.reading.answer import Answer, FallbackReason, Via, default_answer, state_answer
-from pricing.reading.guarded_store import Reading, Rung
-from pricing.reading.last_known import Held, Live, LocalZones
+from pricing.reading.guarded_store import Rung, StoreReading
+from pricing.reading.last_known import Held, LastKnownZones, LiveState
 from pricing.reading.policy import OLDEST_MS, ReadPolicy, level_of
 from pricing.reading.surge_limit import SurgeLimit
 
@@ -54,7 +54,7 @@ class Ladder:
         *,
         cache: Rung,
         store: Rung,
-        local: LocalZones,
+        local: LastKnownZones,
         policy: Callable[[], ReadPolicy],
         tick_ms: int,
         now_ms: Callable[[], int],
@@ -109,9 +109,9 @@ class Ladder:
         policy = policy or self._policy()
         return self.answers(zones, await self.find(zones, policy), policy)
 
-    async def find(self, zones: Sequence[Zone], policy: ReadPolicy) -> Climb:
+    async def find(self, zones: Sequence[Zone], policy: ReadPolicy) -> LadderRead:
         """Climb the rungs for these zones; what is open in the end gets the default fare."""
-        climb = Climb([zone.zone_id for zone in zones], policy.level)
+        climb = LadderRead([zone.zone_id for zone in zones], policy.level)
         if policy.memo_ms:
             self._recall(climb, self.memo_since_s(policy))
         if climb.open:
@@ -121,12 +121,12 @@ class Ladder:
             climb.take_local(self._local, self._now_ms() - policy.stale_limit_ms(level))
         return climb
 
-    def answers(self, zones: Sequence[Zone], climb: Climb, policy: ReadPolicy) -> list[Answer]:
+    def answers(self, zones: Sequence[Zone], climb: LadderRead, policy: ReadPolicy) -> list[Answer]:
         """What a climb found, as answers."""
         now_ms = self._now_ms()
         return [self._answer(zone, climb, now_ms, policy.surge) for zone in zones]
 
-    def _recall(self, climb: Climb, since_s: float) -> None:
+    def _recall(self, climb: LadderRead, since_s: float) -> None:
         """Answer from the memo what stores said, or said that they had not, since then."""
         oldest_ms = self._now_ms() - OLDEST_MS
         for zone_id in list(climb.open):
@@ -140,7 +140,7 @@ class Ladder:
             if miss is not None and miss.begun_s >= since_s:
                 climb.recall_miss(zone_id, miss)
 
-    async def _read_stores(self, climb: Climb, policy: ReadPolicy) -> None:
+    async def _read_stores(self, climb: LadderRead, policy: ReadPolicy) -> None:
         self.bulkhead.limit = policy.reads_in_flight
         try:
             with self.bulkhead, request_deadline(policy.deadline_ms / 1000, self._now_s):
@@ -153,14 +153,16 @@ class Ladder:
             if climb.open:
                 self._note_misses(climb)
 
-    def _take(self, source: Source, climb: Climb, asked: Sequence[str], reading: Reading) -> None:
+    def _take(
+        self, source: Source, climb: LadderRead, asked: Sequence[str], reading: StoreReading
+    ) -> None:
         """Keep what a store gave, and settle what is not too old to be told.
 
         Of what others asked for in the same fetch, they keep theirs.
         """
         oldest_ms = self._now_ms() - OLDEST_MS
         reason, states = climb.first_reason, reading.states
-        live = Live(source, reason, reading.begun_s)
+        live = LiveState(source, reason, reading.begun_s)
         via = Via.FLIGHT if reading.is_joined else Via.READ
         for zone_id in asked:
             state = states.get(zone_id)
@@ -170,7 +172,7 @@ class Ladder:
                     climb.settle(zone_id, Found(state, source, reason, via))
         climb.note(source, reading)
 
-    def _note_misses(self, climb: Climb) -> None:
+    def _note_misses(self, climb: LadderRead) -> None:
         """Remember what the last store that could be asked did not have."""
         if climb.store_failed or climb.first_reason is None:
             return
@@ -179,7 +181,7 @@ class Ladder:
             # At most one a zone: only known zones are asked for.
             self._misses[zone_id] = miss
 
-    def _answer(self, zone: Zone, climb: Climb, now_ms: int, surge: SurgeLimit) -> Answer:
+    def _answer(self, zone: Zone, climb: LadderRead, now_ms: int, surge: SurgeLimit) -> Answer:
         found = climb.found.get(zone.zone_id)
         if found is None:
             reason = climb.reason(zone.zone_id, FallbackReason.ALL_SYSTEMS_FAILED)
@@ -195,7 +197,7 @@ class Ladder:
         )
 
 
-class Climb:
+class LadderRead:
     """Where one read stands: what was found, what is still open, and what went wrong."""
 
     def __init__(self, wanted: Iterable[str], level: Level | None = None) -> None:
@@ -232,7 +234,7 @@ class Climb:
         self.cache_failed = self.store_failed = True
         self.first_reason = FallbackReason.REDIS_UNAVAILABLE
 
-    def note(self, source: Source, reading: Reading) -> None:
+    def note(self, source: Source, reading: StoreReading) -> None:
         """Remember how a store was found."""
         self.begun_s = self.begun_s or reading.begun_s
         if source is Source.REDIS:
@@ -241,7 +243,7 @@ class Climb:
         else:
             self.store_failed = reading.failure is not None
 
-    def take_local(self, local: LocalZones, oldest_ms: int) -> None:
+    def take_local(self, local: LastKnownZones, oldest_ms: int) -> None:
         for zone_id in tuple(self.open):
             state = local.get(zone_id)
             if state is not None and state.window_end_ms >= oldest_ms:

@@ -18,7 +18,7 @@ _STATE_BYTES = 600
 """A state without its own texts, and its place in the table."""
 
 
-class Live(NamedTuple):
+class LiveState(NamedTuple):
     """That states come from a store right now."""
 
     source: Source
@@ -33,7 +33,7 @@ class Held:
 
     __slots__ = ("is_wanted", "live", "rendered", "size", "state")
 
-    def __init__(self, state: ZoneState, live: Live | None, size: int) -> None:
+    def __init__(self, state: ZoneState, live: LiveState | None, size: int) -> None:
         self.state = state
         self.live = live
         """The last time that a store said so; None where it was read from the disk or the topic."""
@@ -44,7 +44,7 @@ class Held:
         """The answer's text but for its age; made on first use, None again with a new state."""
 
 
-class LocalZones:
+class LastKnownZones:
     """Keeps the newest state of each zone of the catalogue.
 
     Holds at most one state per known zone and at most `max_bytes` in all, by estimate; a zone
@@ -65,7 +65,7 @@ class LocalZones:
         """Every zone of the catalogue, with or without a state."""
         return self._known
 
-    def keep(self, states: Iterable[ZoneState], live: Live | None = None) -> None:
+    def keep(self, states: Iterable[ZoneState], live: LiveState | None = None) -> None:
         """Take in every state that is newer than the one held. Unknown zones are passed over.
 
         A store that says the same version again is heard (`live`), and the state stays as it is.
@@ -118,7 +118,7 @@ class LocalZones:
         """How many zones have a state, of whatever age."""
         return len(self._held)
 
-    def _add(self, state: ZoneState, live: Live | None) -> None:
+    def _add(self, state: ZoneState, live: LiveState | None) -> None:
         size = _size(state)
         if self.bytes + size > self._max_bytes:
             self.refused_total += 1
@@ -126,7 +126,7 @@ class LocalZones:
         self.bytes += size
         self._held[state.zone_id] = Held(state, live, size)
 
-    def _replace(self, held: Held, state: ZoneState, live: Live | None) -> None:
+    def _replace(self, held: Held, state: ZoneState, live: LiveState | None) -> None:
         size = _size(state)
         if self.bytes + size - held.size > self._max_bytes:
             self.refused_total += 1
@@ -135,7 +135,7 @@ class LocalZones:
         self._is_asked(held)
         held.state, held.live, held.size, held.rendered = state, live, size, None
 
-    def _confirm(self, held: Held, live: Live) -> None:
+    def _confirm(self, held: Held, live: LiveState) -> None:
         known = held.live
         if known is not None and live.begun_s <= known.begun_s:
             return

@@ -22,7 +22,7 @@ from pricing.clocks import StateClock
 from pricing.model import ZoneState
 from pricing.reading.guarded_store import Rung
 from pricing.reading.ladder import reason_of
-from pricing.reading.last_known import Live, LocalZones
+from pricing.reading.last_known import LastKnownZones, LiveState
 from pricing.reading.snapshot import Snapshot, SnapshotFile
 
 _log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class RefreshObserver(Protocol):
 class RefreshParts:
     """What a refresh works with."""
 
-    local: LocalZones
+    local: LastKnownZones
     cache: Rung
     store: Rung
     clock: StateClock
@@ -133,17 +133,17 @@ class ZoneRefresh:
         reading = await self._parts.cache.read(zone_ids)
         is_asked = reading.failure is None
         source = self._parts.cache.source
-        self._keep(reading.states.values(), source, Live(source, None, reading.begun_s))
+        self._keep(reading.states.values(), source, LiveState(source, None, reading.begun_s))
         missing = [zone_id for zone_id in zone_ids if zone_id not in reading.states]
         if missing:
             reason = reason_of(reading.failure)
             reading = await self._parts.store.read(missing)
             is_asked |= reading.failure is None
             source = self._parts.store.source
-            self._keep(reading.states.values(), source, Live(source, reason, reading.begun_s))
+            self._keep(reading.states.values(), source, LiveState(source, reason, reading.begun_s))
         return is_asked
 
-    def _keep(self, found: Collection[ZoneState], source: str, live: Live | None) -> None:
+    def _keep(self, found: Collection[ZoneState], source: str, live: LiveState | None) -> None:
         if found:
             self._parts.clock.settle(max(state.window_end_ms for state in found))
             self._parts.local.keep(found, live)

@@ -45,7 +45,7 @@ _NUMBERS = (
 )
 _FIELDS = (*_TEXTS, *_NUMBERS, "signal", "reasons")
 
-Outcome = Literal["written", "failed", "loaded", "missing", "ignored"]
+SnapshotOutcome = Literal["written", "failed", "loaded", "missing", "ignored"]
 
 
 class SnapshotFault(Exception):
@@ -94,7 +94,7 @@ class SnapshotFile:
     """
 
     def __init__(
-        self, directory: Path, *, on_outcome: Callable[[Outcome], None] = lambda _: None
+        self, directory: Path, *, on_outcome: Callable[[SnapshotOutcome], None] = lambda _: None
     ) -> None:
         self._path = directory / FILE_NAME
         self._is_writable = True

@@ -9,7 +9,7 @@ from typing import Final
 from pricing.model import Zone
 from pricing.simulator.city import LivingCity
 from pricing.simulator.demand_table import DemandTable, shipped_table
-from pricing.simulator.disturbances import Happening
+from pricing.simulator.disturbances import Disturbance
 from pricing.simulator.rates import CityClock, Rates, demand_shape
 from pricing.simulator.riders import Destinations, Riders
 from pricing.simulator.streets import Streets
@@ -32,7 +32,7 @@ def living_city(
     speed: float = 1.0,
     name: str = "",
     table: DemandTable | None = None,
-    happenings: Sequence[Happening] = (),
+    happenings: Sequence[Disturbance] = (),
 ) -> LivingCity:
     """Make a city of one city's zones that lives from `start_ms` on.
 

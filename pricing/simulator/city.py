@@ -10,9 +10,9 @@ from typing import Final
 
 from pricing.model import Zone
 from pricing.simulator.city_events import Emission, RideRequest
-from pricing.simulator.disturbances import Happening, Happenings
+from pricing.simulator.disturbances import Disturbance, Disturbances
 from pricing.simulator.drivers import Driver, Fleet
-from pricing.simulator.event_queue import Agenda
+from pricing.simulator.event_queue import EventQueue
 from pricing.simulator.rates import Rates
 from pricing.simulator.riders import Demand, Ride
 from pricing.simulator.streets import Streets
@@ -49,17 +49,17 @@ class LivingCity:
         rates: Rates,
         demand: Demand,
         seed: int = 1,
-        happenings: Sequence[Happening] = (),
+        happenings: Sequence[Disturbance] = (),
     ) -> None:
         self.zone_ids = [zone.zone_id for zone in zones]
         self.counts = Counts()
         self._index = {zone_id: position for position, zone_id in enumerate(self.zone_ids)}
         self._rates = rates
         self._demand = demand
-        self._happenings = Happenings(happenings, seed=seed)
+        self._happenings = Disturbances(happenings, seed=seed)
         self._streets = Streets(zones)
         self._served_by = _reverse(self._streets)
-        self._agenda = Agenda()
+        self._agenda = EventQueue()
         self._waiting: list[dict[str, Ride]] = [{} for _ in zones]
         self._out: list[Emission] = []
         self.fleet = Fleet(

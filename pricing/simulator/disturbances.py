@@ -1,4 +1,4 @@
-"""Happenings that a city may go through: let-out, storm, outage, a skewed clock, duplicates.
+"""Disturbances that a city may go through: let-out, storm, outage, a skewed clock, duplicates.
 
 Times are on the clock of events, whatever the city's own clock does.
 """
@@ -58,13 +58,13 @@ class Duplicates:
     share: float
 
 
-Happening = LetOut | Storm | Outage | Skew | Duplicates
+Disturbance = LetOut | Storm | Outage | Skew | Duplicates
 
 
-class Happenings:
+class Disturbances:
     """What a city goes through, asked by moment."""
 
-    def __init__(self, plan: Sequence[Happening] = (), *, seed: int = 1) -> None:
+    def __init__(self, plan: Sequence[Disturbance] = (), *, seed: int = 1) -> None:
         self._plan = tuple(plan)
         self._seed = seed
         self._chance = stream(seed, "duplicates")

@@ -13,7 +13,7 @@ from typing import Final
 
 from pricing.model import MICRO
 from pricing.simulator.city_events import DriverStatus
-from pricing.simulator.event_queue import Agenda
+from pricing.simulator.event_queue import EventQueue
 from pricing.simulator.random_streams import stream
 
 _IDLE_BEAT_MS: Final = (9_000, 11_000)
@@ -56,7 +56,7 @@ class Fleet:
         zone_ids: Sequence[str],
         label: str,
         seed: int,
-        agenda: Agenda,
+        agenda: EventQueue,
         neighbours: Callable[[int], Sequence[int]],
         claim: Callable[[Driver, int], bool],
         report: Callable[[DriverStatus], None],

@@ -9,7 +9,7 @@ Action = Callable[[int], None]
 """Called with the moment for which it was planned, epoch ms."""
 
 
-class Agenda:
+class EventQueue:
     """Actions by moment; those of one moment in the order in which they were planned."""
 
     def __init__(self) -> None:

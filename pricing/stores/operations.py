@@ -18,7 +18,7 @@ from streaming.events.event_types import AuditRecordedV1, ModeChangedV1, rfc3339
 LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 """A place after every row."""
 
-Place = tuple[datetime, UUID]
+PagePosition = tuple[datetime, UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Page:
     """Rows, the newest first, and where the next page begins; None: there is none."""
 
     rows: list[dict[str, Any]]
-    following: Place | None
+    following: PagePosition | None
 
 
 class PostgresOperations:
@@ -68,19 +68,19 @@ class PostgresOperations:
                 rows = [_audit_row(*one) for one in audits]
                 await connection.executemany(self._sql["insert_audit"], rows)
 
-    async def mode_events(self, limit: int, before: Place = LAST) -> Page:
+    async def mode_events(self, limit: int, before: PagePosition = LAST) -> Page:
         return await self._read("read_mode_events", limit, before)
 
-    async def audit(self, limit: int, before: Place = LAST) -> Page:
+    async def audit(self, limit: int, before: PagePosition = LAST) -> Page:
         return await self._read("read_audit", limit, before)
 
-    async def _read(self, name: str, limit: int, before: Place) -> Page:
+    async def _read(self, name: str, limit: int, before: PagePosition) -> Page:
         def read() -> Awaitable[Page]:
             return self._read_once(name, limit, before)
 
         return await (read() if self._retry is None else self._retry.call(name, read))
 
-    async def _read_once(self, name: str, limit: int, before: Place) -> Page:
+    async def _read_once(self, name: str, limit: int, before: PagePosition) -> Page:
         async with self._database.connection(self._config.timeout_ms) as connection:
             rows = await connection.fetch(self._sql[name], *before, limit + 1)
         has_more = len(rows) > limit

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pricing.model import Signal, Zone, ZoneState, is_changed
 from pricing.surge.confidence import confidence_of
 from pricing.surge.policy.policy import Policy, ZoneRules, decide
-from pricing.surge.ticks import is_turn
+from pricing.surge.ticks import is_full_snapshot_due
 from pricing.surge.window import Admission, CityCounts, CityWindow, WindowConfig
 
 
@@ -118,7 +118,9 @@ class CitySurge:
             self._previous = tuple(self._states(before_ms, self._window.count(before_ms)))
 
     def _is_turn(self, state: ZoneState) -> bool:
-        return is_turn(state.zone_id, state.window_end_ms, tick_ms=self._config.tick_ms)
+        return is_full_snapshot_due(
+            state.zone_id, state.window_end_ms, tick_ms=self._config.tick_ms
+        )
 
     def _states(self, tick_ms: int, counts: CityCounts) -> Iterator[ZoneState]:
         for zone, rules in self._zones.values():

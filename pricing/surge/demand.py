@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pricing.surge.admission import Admission
-from pricing.surge.tick_schedule import Calendar
+from pricing.surge.tick_schedule import TickSchedule
 from pricing.surge.ticks import last_tick
 
 
@@ -53,7 +53,7 @@ class DemandWindow:
     def __init__(self, *, window_ms: int, tick_ms: int) -> None:
         self._window_ms = window_ms
         self._tick_ms = tick_ms
-        self._calendar = Calendar(_Due, tick_ms=tick_ms)
+        self._calendar = TickSchedule(_Due, tick_ms=tick_ms)
         self._runs: dict[str, tuple[_Run, ...]] = {}
         self._demand: dict[str, int] = {}
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pricing.model import Signal
 from pricing.surge.admission import Admission
 from pricing.surge.policy.windows import WindowConfig
-from pricing.surge.tick_schedule import Calendar
+from pricing.surge.tick_schedule import TickSchedule
 
 
 class Heartbeat(NamedTuple):
@@ -35,7 +35,9 @@ class SupplyWindow:
 
     def __init__(self, config: WindowConfig) -> None:
         self._config = config
-        self._calendar: Calendar[dict[str, Heartbeat]] = Calendar(dict, tick_ms=config.tick_ms)
+        self._calendar: TickSchedule[dict[str, Heartbeat]] = TickSchedule(
+            dict, tick_ms=config.tick_ms
+        )
         self._newest: dict[str, Heartbeat] = {}
         self._clock_ms: int | None = None
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Entry = TypeVar("Entry")
 
 
-class Calendar(Generic[Entry]):
+class TickSchedule(Generic[Entry]):
     """One entry a tick, made by `new` when first asked for, handed out once when due."""
 
     def __init__(self, new: Callable[[], Entry], *, tick_ms: int) -> None:

@@ -46,7 +46,7 @@ def newest_closed_tick(now_ms: int, *, tick_ms: int, grace_ms: int) -> int:
     return (now_ms - grace_ms - CLOSING_MARGIN_MS) // tick_ms * tick_ms
 
 
-def is_turn(zone_id: str, at_ms: int, *, tick_ms: int) -> bool:
+def is_full_snapshot_due(zone_id: str, at_ms: int, *, tick_ms: int) -> bool:
     """Whether a zone is due at this tick although nothing changed.
 
     Each zone is due once a minute, or a little more often where the tick does not divide a

@@ -35,14 +35,14 @@ from pricing.reading.guarded_store import new_breakers
 from pricing.stores.operations import PostgresOperations
 from pricing.surge.policy.file import load_policy
 from pricing.wiring.configs import database_config, kafka_config, window_config
-from pricing.wiring.modes import Bell, ModeParts, open_system_mode
-from pricing.wiring.reading import ReadPath, ReadShelter, open_read_path, read_policy
+from pricing.wiring.modes import ModeParts, StepTrigger, open_system_mode
+from pricing.wiring.reading import ReadGuards, ReadPath, open_read_path, read_policy
 from pricing.wiring.settings import Settings
 from pricing.wiring.writing import DEAD_LETTERS, WritePath, open_write_path
 from pricing.writing.topics import topics_in_background
 from pricing.zones import ZoneLocator, load_catalogue
 from streaming.config import KafkaConfig
-from streaming.consuming.topic_tail import PriceFeed
+from streaming.consuming.topic_tail import TopicTailReader
 from streaming.errors import BrokerError
 from streaming.topics import SYSTEM_MODES, full_name
 
@@ -57,7 +57,7 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
     Raises `CatalogueError` and `KeysError`.
     """
     catalogue = load_catalogue(settings.zones_file)
-    kafka, metrics, bell, drain = kafka_config(settings), Metrics(), Bell(), Drain()
+    kafka, metrics, bell, drain = kafka_config(settings), Metrics(), StepTrigger(), Drain()
     shelter = _shelter(settings, metrics, bell)
     async with AsyncExitStack() as stack:
         gate = await stack.enter_async_context(
@@ -119,7 +119,7 @@ def _api_config(settings: Settings) -> ApiConfig:
     )
 
 
-def _shelter(settings: Settings, metrics: Metrics, bell: Bell) -> ReadShelter:
+def _shelter(settings: Settings, metrics: Metrics, bell: StepTrigger) -> ReadGuards:
     configs = {
         "redis": parse_breaker(settings.breaker_redis),
         "database": parse_breaker(settings.breaker_database),
@@ -131,7 +131,7 @@ def _shelter(settings: Settings, metrics: Metrics, bell: Bell) -> ReadShelter:
     for breaker in breakers:
         metrics.breakers.watch(breaker)
     quantum_micro = load_policy(settings.policy_file, window_config(settings)).quantum_micro
-    return ReadShelter(
+    return ReadGuards(
         breakers=breakers,
         ramps=ramps,
         policy=CurrentPolicy(policies(read_policy(settings), quantum_micro)),
@@ -143,9 +143,9 @@ def _shelter(settings: Settings, metrics: Metrics, bell: Bell) -> ReadShelter:
 async def _open_mode(
     settings: Settings,
     kafka: KafkaConfig,
-    shelter: ReadShelter,
+    shelter: ReadGuards,
     metrics: Metrics,
-    bell: Bell,
+    bell: StepTrigger,
     read: ReadPath,
     write: WritePath,
     publisher: WatchedPublisher,
@@ -154,7 +154,7 @@ async def _open_mode(
         failure = None if error is None else DependencyUnavailable("kafka", "not readable")
         shelter.health.noticed("kafka", failure, when_idle_ms=_KAFKA_IDLE_MS)
 
-    async with PriceFeed(kafka, full_name(kafka, SYSTEM_MODES)) as feed:
+    async with TopicTailReader(kafka, full_name(kafka, SYSTEM_MODES)) as feed:
         parts = ModeParts(
             config=mode_config(
                 tick_s=settings.tick_s,

@@ -21,21 +21,21 @@ from fallback.spool import SpoolState
 from pricing.health.passive import HealthSource
 from pricing.health.ramps import Ramps
 from pricing.metrics.modes import ModeMetrics
-from pricing.metrics.request_stats import Pulse
+from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import CurrentPolicy, SystemMode
 from pricing.mode.fleet import Fleet
 from pricing.mode.journal import ModeJournal
-from pricing.mode.minute_totals import Minutes
+from pricing.mode.minute_totals import MinuteTotals
 from pricing.mode.report import totals_of
 from pricing.mode.signals import FULL_PERCENT, SignalParts, Signals, SpoolFacts
 from pricing.ports import Publisher
-from pricing.reading.last_known import LocalZones
+from pricing.reading.last_known import LastKnownZones
 from pricing.wiring.writing import Delivery
-from streaming.consuming.topic_tail import PriceFeed
+from streaming.consuming.topic_tail import TopicTailReader
 from streaming.errors import BrokerError
 
 
-class Bell:
+class StepTrigger:
     """Wakes the orchestrator when a breaker changes; an observer of breakers, made before it."""
 
     def __init__(self) -> None:
@@ -56,20 +56,20 @@ class ModeParts:
 
     config: ModeConfig
     policy: CurrentPolicy
-    bell: Bell
+    bell: StepTrigger
     ramps: Ramps
     breakers: BreakerRegistry
     health: HealthSource
     registry: CollectorRegistry
-    pulse: Pulse
+    pulse: RequestStats
     database: Bulkhead
-    local: LocalZones
+    local: LastKnownZones
     zones: int
     tick_ms: int
     age_ms_of: Callable[[int], int]
     delivery: Delivery | None
     publisher: Publisher
-    feed: PriceFeed | None
+    feed: TopicTailReader | None
     """Of the topic `system-modes`; None: only this instance is known."""
     on_kafka: Callable[[BrokerError | None], None]
     """Hears how each read of it went."""
@@ -102,7 +102,7 @@ async def open_system_mode(
         now_s(),
     )
     metrics = ModeMetrics(parts.registry, parts.ramps.shares)
-    minutes = Minutes(totals_of(parts.pulse, parts.breakers), now_s())
+    minutes = MinuteTotals(totals_of(parts.pulse, parts.breakers), now_s())
     journal = ModeJournal(parts.instance, parts.publisher, now_ms=parts.now_ms)
     orchestrator = Orchestrator(
         parts.config,
@@ -122,7 +122,7 @@ async def open_system_mode(
         await stack.enter_async_context(in_background("mode journal", journal.run()))
         if fleet is not None:
             await stack.enter_async_context(in_background("fleet", fleet.run()))
-        parts.bell.rings = orchestrator.poke
+        parts.bell.rings = orchestrator.step_now
         yield SystemMode(
             orchestrator=orchestrator,
             policy=parts.policy,

@@ -11,9 +11,9 @@ from pricing.clocks import now_ms
 from pricing.metrics.processor import ProcessorMetrics
 from pricing.ports import CityTick
 from pricing.processor.config import ProcessorConfig
-from pricing.processor.dead_letter_queue import Burial
+from pricing.processor.dead_letter_queue import DeadLetterQueue
 from pricing.processor.intake import Intake
-from pricing.processor.output_queues import NewestLane, OrderedLane
+from pricing.processor.output_queues import NewestQueue, OrderedQueue
 from pricing.processor.price_events import price_event
 from pricing.processor.processor import Outputs, ZoneProcessor
 from pricing.processor.projection import open_projection
@@ -79,7 +79,7 @@ async def open_processor(
         await stack.enter_async_context(
             open_projection(kafka, database_config(settings), now_ms=now_ms)
         )
-        burial = Burial(DeadLetters(producer, now_ms=now_ms))
+        burial = DeadLetterQueue(DeadLetters(producer, now_ms=now_ms))
         processor = ZoneProcessor(
             config=config,
             reader=reader,
@@ -142,9 +142,9 @@ def _outputs(
             await publisher.publish("zone-prices", [price_event(state) for state in city.changed])
 
     return Outputs(
-        history=[OrderedLane("database", to_store, capacity=capacity)],
+        history=[OrderedQueue("database", to_store, capacity=capacity)],
         news=[
-            NewestLane("redis", to_cache),
-            OrderedLane("kafka", to_topic, capacity=capacity),
+            NewestQueue("redis", to_cache),
+            OrderedQueue("kafka", to_topic, capacity=capacity),
         ],
     )

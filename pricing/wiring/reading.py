@@ -15,9 +15,9 @@ from pricing.health.ramps import Ramps
 from pricing.metrics.api import Metrics
 from pricing.mode.current import CurrentPolicy
 from pricing.model import Source
-from pricing.reading.guarded_store import HopLimits, StoreRung, StoreRungs, store_rungs
+from pricing.reading.guarded_store import GuardedStore, GuardedStores, HopLimits, guarded_stores
 from pricing.reading.ladder import Ladder
-from pricing.reading.last_known import LocalZones
+from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
 from pricing.reading.price_topic import TopicStates
 from pricing.reading.refresh import RefreshParts, ZoneRefresh, refreshing
@@ -28,12 +28,12 @@ from pricing.wiring.configs import database_config, redis_config
 from pricing.wiring.settings import Settings
 from pricing.zones import Catalogue
 from streaming.config import KafkaConfig
-from streaming.consuming.topic_tail import PriceFeed
+from streaming.consuming.topic_tail import TopicTailReader
 from streaming.topics import ZONE_PRICES, full_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadShelter:
+class ReadGuards:
     """What reads are guarded by; made before them, for others watch it too."""
 
     breakers: BreakerRegistry
@@ -47,9 +47,9 @@ class ReadPath:
     """What the application sees of it."""
 
     ladder: Ladder
-    local: LocalZones
+    local: LastKnownZones
     zones: int
-    rungs: StoreRungs
+    rungs: GuardedStores
     clock: StateClock
 
 
@@ -74,12 +74,12 @@ async def open_read_path(
     settings: Settings,
     kafka: KafkaConfig,
     catalogue: Catalogue,
-    shelter: ReadShelter,
+    shelter: ReadGuards,
     metrics: Metrics,
 ) -> AsyncIterator[ReadPath]:
     """The ladder over Redis, Postgres and the last known states. Opening touches nobody."""
     health, breakers = shelter.health, shelter.breakers
-    local = LocalZones([zone.zone_id for zone in catalogue.zones])
+    local = LastKnownZones([zone.zone_id for zone in catalogue.zones])
     clock = StateClock(now_ms, _elapsed_s)
     async with (
         RedisStates(redis_config(settings)) as cache,
@@ -92,7 +92,7 @@ async def open_read_path(
         ),
         _open_rungs(cache, store, local, shelter, metrics) as rungs,
         _open_patient_rung(cache, settings, shelter, metrics) as patient,
-        PriceFeed(kafka, full_name(kafka, ZONE_PRICES)) as feed,
+        TopicTailReader(kafka, full_name(kafka, ZONE_PRICES)) as feed,
     ):
         parts = RefreshParts(
             local=local,
@@ -125,11 +125,11 @@ async def open_read_path(
 async def _open_rungs(
     cache: RedisStates,
     store: PostgresStates,
-    local: LocalZones,
-    shelter: ReadShelter,
+    local: LastKnownZones,
+    shelter: ReadGuards,
     metrics: Metrics,
-) -> AsyncIterator[StoreRungs]:
-    rungs = store_rungs(
+) -> AsyncIterator[GuardedStores]:
+    rungs = guarded_stores(
         cache=cache,
         store=store,
         breakers=shelter.breakers,
@@ -150,14 +150,14 @@ async def _open_rungs(
 
 @asynccontextmanager
 async def _open_patient_rung(
-    cache: RedisStates, settings: Settings, shelter: ReadShelter, metrics: Metrics
-) -> AsyncIterator[StoreRung]:
+    cache: RedisStates, settings: Settings, shelter: ReadGuards, metrics: Metrics
+) -> AsyncIterator[GuardedStore]:
     """Redis for the refresh, whose deadline no mode shortens: nobody waits for it.
 
     With the short one it would take a healthy Redis for dead wherever many zones take longer
     than one, open the breaker, and the mode that shortened it would stay.
     """
-    rung = StoreRung(
+    rung = GuardedStore(
         dependency="redis",
         source=Source.REDIS,
         states=cache,

@@ -27,8 +27,8 @@ from pricing.errors import DependencyUnavailable
 from pricing.metrics.spool import SpoolMetrics
 from pricing.ports import Publisher, Receipt
 from pricing.wiring.settings import Settings
-from pricing.writing.dead_letters import Burial
-from pricing.writing.idempotency import IdempotentAnswers, RecentAnswers
+from pricing.writing.dead_letters import DeadLetterRecorder
+from pricing.writing.idempotency import IdempotencyStore, IdempotentAnswers
 from pricing.writing.idempotency_store import durable_answers
 from pricing.writing.kafka_sink import KafkaSink
 from pricing.writing.publisher import SpoolPublisher
@@ -57,7 +57,7 @@ class Delivery:
     spool: Spool
     pump: Pump
     sender: BatchSender
-    burial: Burial
+    burial: DeadLetterRecorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ async def open_write_path(
             )
         except (SpoolError, OSError) as error:
             _log.error("events are refused: no spool", state_dir=str(home), error=str(error))
-            yield WritePath(publisher=NoPublisher(), answers=RecentAnswers(), delivery=None)
+            yield WritePath(publisher=NoPublisher(), answers=IdempotencyStore(), delivery=None)
             return
         path = settings.state_dir / ANSWERS / f"{spool.directory.name}.db"
         answers = await stack.enter_async_context(durable_answers(path, now_s=wall_s))
@@ -121,7 +121,7 @@ async def _deliver(
     sender = await stack.enter_async_context(BatchSender(kafka, now=wall_s))
     sink = KafkaSink(sender)
     box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms)
-    burial = Burial(box, spool, now_ms=now_ms)
+    burial = DeadLetterRecorder(box, spool, now_ms=now_ms)
     config = PumpConfig(records_per_s=settings.replay_events_per_s)
     pump = Pump(spool, sink, bury=burial.bury, config=config, observers=(metrics,))
     await stack.enter_async_context(pump)
@@ -162,7 +162,7 @@ async def replaying(
         box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=lambda: int(wall_s() * 1000))
 
         def pump_for(spool: Spool) -> Pump:
-            burial = Burial(box, spool, now_ms=lambda: int(wall_s() * 1000))
+            burial = DeadLetterRecorder(box, spool, now_ms=lambda: int(wall_s() * 1000))
             config = PumpConfig(records_per_s=settings.replay_events_per_s)
             return Pump(spool, sink, bury=burial.bury, config=config)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from fallback.errors import DeadLettersFull, SpoolError
-from fallback.observer import tell
+from fallback.observer import notify
 from fallback.pump.dead_letters import DeadLetterBox, DeadLetterStats, Letter, Strategy
 from fallback.pump.sink import NeedsOperator, Poison
 from fallback.spool import Durability, Entry, Record, Spool
@@ -38,7 +38,7 @@ _BATCH = 20
 _KEEP_NOTES_MS = 7 * 86_400_000
 
 
-class Burial:
+class DeadLetterRecorder:
     """Buries what the pump cannot deliver, and puts back what somebody wants to be tried again."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Burial:
                     await asyncio.to_thread(self._box.forget_retried, _KEEP_NOTES_MS)
                 began_s = loop.time()
                 if await self._put_back():
-                    tell(on_round, loop.time() - began_s)
+                    notify(on_round, loop.time() - began_s)
             except (OSError, SpoolError) as error:
                 _log.warning("dead letters not put back", error=repr(error))
             await asyncio.sleep(_PUT_BACK_EVERY_S)

@@ -84,7 +84,7 @@ class AnswerJournal(Protocol):
     def forget(self, key: str) -> None: ...
 
 
-class RecentAnswers:
+class IdempotencyStore:
     """Remembers up to a count, a size and an age; the oldest go first.
 
     Without a journal a repeat is safe only before a restart. It has to reach the same process

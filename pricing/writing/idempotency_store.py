@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from pricing.writing.idempotency import RecentAnswers, Remembered
+from pricing.writing.idempotency import IdempotencyStore, Remembered
 
 _log = structlog.get_logger(__name__)
 
@@ -40,8 +40,8 @@ Statement = tuple[str, tuple[Any, ...]]
 @asynccontextmanager
 async def durable_answers(
     path: Path, *, now_s: Callable[[], float], **limits: float
-) -> AsyncIterator[RecentAnswers]:
-    """Answers that outlive the process; `limits` are those of `RecentAnswers`.
+) -> AsyncIterator[IdempotencyStore]:
+    """Answers that outlive the process; `limits` are those of `IdempotencyStore`.
 
     For one process at a time. Where the file cannot be used, the answers are kept in memory.
     """
@@ -51,11 +51,11 @@ async def durable_answers(
         connection, known = await loop.run_in_executor(thread, _open, path)
     except (sqlite3.Error, OSError) as error:
         _log.error("answers by key are kept in memory only", error=str(error))
-        yield RecentAnswers(now_s=now_s, **limits)  # type: ignore[arg-type] # checked there
+        yield IdempotencyStore(now_s=now_s, **limits)  # type: ignore[arg-type] # checked there
         return
     journal = _Journal(connection, thread)
     try:
-        yield RecentAnswers(
+        yield IdempotencyStore(
             now_s=now_s,
             journal=journal,
             known=known,

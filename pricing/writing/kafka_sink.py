@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fallback.pump.sink import NeedsOperator, Poison, RetryLater, SinkBurnt, SinkFailure
+from fallback.pump.sink import NeedsOperator, Poison, RetryLater, SinkFailure, SinkReset
 from streaming.events.packing import UnreadableRecord
 from streaming.producing.batch_errors import Action, BatchFailed
 from streaming.producing.batch_sender import BatchSender
@@ -74,7 +74,7 @@ def as_sink_failure(failure: BatchFailed, topic: str) -> SinkFailure:
             return RetryLater(failure.reason, code=code, may_be_delivered=unknown)
         case Action.RENEW:
             alarm = LOST_RECORDS if failure.lost_records else None
-            return SinkBurnt(failure.reason, code=code, may_be_delivered=unknown, alarm=alarm)
+            return SinkReset(failure.reason, code=code, may_be_delivered=unknown, alarm=alarm)
         case Action.OPERATOR:
             group = None if failure.whole_cluster else topic
             return NeedsOperator(failure.reason, group=group, code=code, may_be_delivered=unknown)

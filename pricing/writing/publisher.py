@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from fallback.errors import AppendTimedOut, SpoolError, SpoolFull, TooManyLanes
-from fallback.observer import tell
-from fallback.pump.delivery_waiters import Deliveries
+from fallback.observer import notify
+from fallback.pump.delivery_waiters import DeliveryWaiters
 from fallback.spool import Durability, Entry, Spool
 from pricing.errors import (
     DependencyError,
@@ -47,7 +47,7 @@ class SpoolPublisher:
     def __init__(
         self,
         spool: Spool,
-        deliveries: Deliveries,
+        deliveries: DeliveryWaiters,
         config: KafkaConfig,
         *,
         wait_s: float,
@@ -96,7 +96,7 @@ class SpoolPublisher:
         except SpoolError as error:
             raise as_spool_dependency_error(error) from error
         if self._on_append is not None:
-            tell(self._on_append, now_s() - began_s)
+            notify(self._on_append, now_s() - began_s)
         return seqs
 
 

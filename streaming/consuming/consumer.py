@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streaming.config import KafkaConfig
-from streaming.consuming.fetch import Drain, Drained
+from streaming.consuming.fetch import Fetched, RecordFetch
 from streaming.consuming.group import GroupMember
 from streaming.consuming.offsets import log_ends
 from streaming.consuming.records import Committed, ConsumedRecord, Polled, ReaderTiming
@@ -63,8 +63,8 @@ class LogReader:
             timing=self._timing,
         )
         self._slots = self._member.slots
-        self._drain = Drain(self._member, self._timing.max_records)
-        self._taking: tuple[AIOKafkaConsumer, asyncio.Task[Drained]] | None = None
+        self._drain = RecordFetch(self._member, self._timing.max_records)
+        self._taking: tuple[AIOKafkaConsumer, asyncio.Task[Fetched]] | None = None
 
     async def __aenter__(self) -> Self:
         self._member.start()
@@ -197,7 +197,7 @@ class LogReader:
         self._taking = None
         return self._drain.accept(taking.result())
 
-    def _current_take(self) -> asyncio.Task[Drained] | None:
+    def _current_take(self) -> asyncio.Task[Fetched] | None:
         consumer = self._member.consumer
         if self._taking is not None and self._taking[0] is not consumer:
             self._taking[1].cancel()  # its consumer is gone, and so are its slots

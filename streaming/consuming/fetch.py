@@ -20,7 +20,13 @@ from aiokafka.structs import TopicPartition
 from streaming.consuming.group import GroupMember
 from streaming.consuming.records import ConsumedRecord
 from streaming.consuming.slots import Partition
-from streaming.consuming.unparsable import Hole, Item, is_parse_error, mend_fetch_count, read_around
+from streaming.consuming.unparsable import (
+    Item,
+    UnreadableOffset,
+    is_parse_error,
+    mend_fetch_count,
+    read_around,
+)
 from streaming.errors import BrokerRefused
 from streaming.translation import translated
 
@@ -33,7 +39,7 @@ _CALM_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Drained:
+class Fetched:
     """What one call took, and where it left the open partitions."""
 
     epoch: int
@@ -41,7 +47,7 @@ class Drained:
     positions: Mapping[Partition, int]
 
 
-class Drain:
+class RecordFetch:
     """Reads one member's consumers; `take` and `accept` follow each other."""
 
     def __init__(self, member: GroupMember, max_records: int) -> None:
@@ -49,7 +55,7 @@ class Drain:
         self._slots = member.slots
         self._max_records = max_records
 
-    async def take(self, consumer: AIOKafkaConsumer) -> Drained:
+    async def take(self, consumer: AIOKafkaConsumer) -> Fetched:
         """What the consumer has, within half a second outside of a rebalance.
 
         Not to be cancelled while the consumer is in use: it would count as busy for ever.
@@ -63,9 +69,9 @@ class Drain:
         except Exception as error:  # noqa: BLE001 - parsing a strange record may raise anything
             mend_fetch_count(consumer)
             items = await self._after(consumer, error)
-        return Drained(self._slots.epoch, items, await self._positions(consumer))
+        return Fetched(self._slots.epoch, items, await self._positions(consumer))
 
-    def accept(self, drained: Drained) -> list[ConsumedRecord]:
+    def accept(self, drained: Fetched) -> list[ConsumedRecord]:
         """The records to hand out; the slots' positions move behind them."""
         if drained.epoch != self._slots.epoch:
             return []
@@ -138,7 +144,7 @@ class Drain:
 
 
 def _record(item: Item) -> ConsumedRecord:
-    if isinstance(item, Hole):
+    if isinstance(item, UnreadableOffset):
         return ConsumedRecord(item.topic, item.partition, item.offset, 0, None, None, ())
     return ConsumedRecord(
         item.topic,

@@ -25,7 +25,13 @@ from streaming.connection import (
 )
 from streaming.consuming.offsets import log_ends
 from streaming.consuming.records import ConsumedRecord
-from streaming.consuming.unparsable import Hole, Item, is_parse_error, mend_fetch_count, read_around
+from streaming.consuming.unparsable import (
+    Item,
+    UnreadableOffset,
+    is_parse_error,
+    mend_fetch_count,
+    read_around,
+)
 from streaming.errors import BrokerTimeout
 from streaming.translation import translated
 
@@ -36,7 +42,7 @@ _RECORDS_AT_MOST = 1_000
 """Of one fetch: parsing more would hold the event loop."""
 
 
-class PriceFeed:
+class TopicTailReader:
     """The tail of a topic, and then what follows. For one caller.
 
     Entering does no I/O: the first `read` connects, and a failed one lets go, so that the next
@@ -132,7 +138,7 @@ class PriceFeed:
             taken += await self._take(consumer)
             for partition in self._partitions:
                 self._positions[partition] = await consumer.position(partition)
-        return [_record(item) for item in taken if not isinstance(item, Hole)]
+        return [_record(item) for item in taken if not isinstance(item, UnreadableOffset)]
 
     async def _take(self, consumer: AIOKafkaConsumer) -> Sequence[Item]:
         try:

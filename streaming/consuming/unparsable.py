@@ -3,7 +3,7 @@
 A header name that is not UTF-8, or a batch with a wrong checksum, makes `getmany` raise at the
 same place for ever, and what that call had already taken from other partitions is gone. Here
 each partition is read by itself from a known position, and an offset that cannot be read
-becomes a `Hole`.
+becomes a `UnreadableOffset`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WAIT_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class UnreadableOffset:
     """An offset whose record cannot be parsed."""
 
     topic: str
@@ -40,7 +40,7 @@ class Hole:
     offset: int
 
 
-Item = ConsumerRecord[bytes, bytes] | Hole
+Item = ConsumerRecord[bytes, bytes] | UnreadableOffset
 
 
 def is_parse_error(error: Exception) -> bool:
@@ -61,7 +61,7 @@ def mend_fetch_count(consumer: AIOKafkaConsumer) -> None:
 async def read_around(
     consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]
 ) -> list[Item]:
-    """What comes next in each partition, with a `Hole` for what cannot be parsed.
+    """What comes next in each partition, with a `UnreadableOffset` for what cannot be parsed.
 
     Reads from `positions` and leaves the consumer behind the last item of each partition.
     Raises what aiokafka raises for other reasons; nothing is lost then, for the next call seeks
@@ -112,7 +112,7 @@ async def _take(
 
 async def _step_over(
     consumer: AIOKafkaConsumer, partition: TopicPartition, error: Exception
-) -> Hole:
+) -> UnreadableOffset:
     """Seek behind the record at the current position. The rest of its batch follows, step by
     step: aiokafka parses a batch from its start, so the bad record fails those behind it too.
     """
@@ -126,4 +126,4 @@ async def _step_over(
         offset=offset,
         error=type(error).__name__,
     )
-    return Hole(partition.topic, partition.partition, offset)
+    return UnreadableOffset(partition.topic, partition.partition, offset)

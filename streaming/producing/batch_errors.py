@@ -24,21 +24,21 @@ class Action(Enum):
     """Nothing: a record in the batch is at fault."""
 
 
-class Verdict(NamedTuple):
+class BatchVerdict(NamedTuple):
     """An action; `certain_after` refusals in a row are needed before POISON is believed."""
 
     action: Action
     certain_after: int = 1
 
 
-_RETRY = Verdict(Action.RETRY)
-_RENEW = Verdict(Action.RENEW)
-_OPERATOR = Verdict(Action.OPERATOR)
-_POISON = Verdict(Action.POISON)
-_ONCE_MORE = Verdict(Action.POISON, 2)
-_UNCLEAR = Verdict(Action.POISON, 3)
+_RETRY = BatchVerdict(Action.RETRY)
+_RENEW = BatchVerdict(Action.RENEW)
+_OPERATOR = BatchVerdict(Action.OPERATOR)
+_POISON = BatchVerdict(Action.POISON)
+_ONCE_MORE = BatchVerdict(Action.POISON, 2)
+_UNCLEAR = BatchVerdict(Action.POISON, 3)
 
-BY_CODE: dict[int, Verdict] = {
+BY_CODE: dict[int, BatchVerdict] = {
     -1: _UNCLEAR,  # unknown: the broker does not say, or says what the driver does not know
     2: _ONCE_MORE,  # corrupt message: a byte may have flipped on the way
     3: _RETRY,  # unknown topic or partition
@@ -81,7 +81,7 @@ BY_CODE: dict[int, Verdict] = {
 }
 """A code that is not here is unclear."""
 
-_WITHOUT_CODE: dict[type[BaseException], Verdict] = {
+_WITHOUT_CODE: dict[type[BaseException], BatchVerdict] = {
     driver.ProducerFenced: _RENEW,
     driver.ProducerClosed: _RENEW,
     driver.AuthenticationFailedError: _OPERATOR,
@@ -104,7 +104,7 @@ class BatchFailed(BrokerError):
 
     def __init__(
         self,
-        verdict: Verdict,
+        verdict: BatchVerdict,
         reason: str,
         *,
         code: int | None = None,
@@ -119,7 +119,7 @@ class BatchFailed(BrokerError):
         self.whole_cluster = whole_cluster
 
 
-def verdict_on(error: BaseException) -> Verdict:
+def verdict_on(error: BaseException) -> BatchVerdict:
     """What to do about an error of a batch."""
     for kind, verdict in _WITHOUT_CODE.items():
         if isinstance(error, kind):

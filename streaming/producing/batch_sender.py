@@ -29,10 +29,10 @@ from streaming.producing.batch_errors import (
     BY_CODE,
     Action,
     BatchFailed,
-    Verdict,
+    BatchVerdict,
     teach_newer_codes,
 )
-from streaming.producing.byte_budget import Room
+from streaming.producing.byte_budget import ByteBudget
 from streaming.producing.generation import Generation
 from streaming.translation import translated
 
@@ -47,8 +47,8 @@ _ABANDON_S = 0.2
 _REQUEST_BYTES = 64 * 1024 * 1024
 """Everything under way could travel in one request, and a broker takes 100 MB. An idempotent
 producer repeats a greater one for ever."""
-_RETRY = Verdict(Action.RETRY)
-_OPERATOR = Verdict(Action.OPERATOR)
+_RETRY = BatchVerdict(Action.RETRY)
+_OPERATOR = BatchVerdict(Action.OPERATOR)
 
 
 class BatchSender:
@@ -65,7 +65,7 @@ class BatchSender:
         self._generation: Generation | None = None
         self._changed = asyncio.Event()
         self._last_failure: BatchFailed | None = None
-        self._room = Room(_REQUEST_BYTES)
+        self._room = ByteBudget(_REQUEST_BYTES)
         self._keeper: asyncio.Task[None] | None = None
         self.last_success_at: float | None = None
         """Epoch seconds of the newest acknowledgement."""

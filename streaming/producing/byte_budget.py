@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 
-class Room:
+class ByteBudget:
     """So many bytes, first come, first served. What is larger than all of it goes alone."""
 
     def __init__(self, size: int) -> None:

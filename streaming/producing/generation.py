@@ -17,7 +17,13 @@ from aiokafka.structs import TopicPartition
 
 from streaming.config import KafkaConfig
 from streaming.connection import bootstrapped, client_settings, cut_off, finish_within
-from streaming.producing.batch_errors import SEQUENCE_GAP, Action, BatchFailed, Verdict, failure_of
+from streaming.producing.batch_errors import (
+    SEQUENCE_GAP,
+    Action,
+    BatchFailed,
+    BatchVerdict,
+    failure_of,
+)
 from streaming.producing.record_batch import RecordBatch
 
 _BATCH_BYTES = 1_048_000
@@ -92,7 +98,7 @@ class Generation:
         ack.add_done_callback(_retrieve)
         await asyncio.wait({ack, self.over}, return_when=asyncio.FIRST_COMPLETED)
         if not ack.done():
-            raise BatchFailed(Verdict(Action.RENEW), self.over.result(), may_be_in_log=True)
+            raise BatchFailed(BatchVerdict(Action.RENEW), self.over.result(), may_be_in_log=True)
         error = asyncio.CancelledError() if ack.cancelled() else ack.exception()
         if error is not None:
             raise self._failure(place, error)
@@ -151,7 +157,7 @@ class Generation:
 def _batch(records: Sequence[bytes], timestamp_ms: int) -> RecordBatch:
     batch = RecordBatch(records, timestamp_ms)
     if batch.size() > _BATCH_BYTES:
-        raise BatchFailed(Verdict(Action.POISON), "larger than a batch can be")
+        raise BatchFailed(BatchVerdict(Action.POISON), "larger than a batch can be")
     return batch
 
 
@@ -159,7 +165,7 @@ def _check(known: Collection[int], place: TopicPartition) -> None:
     """Refuse what aiokafka would fail on by assertion."""
     if place.partition not in known:
         raise BatchFailed(
-            Verdict(Action.OPERATOR),
+            BatchVerdict(Action.OPERATOR),
             f"the topic has {len(known)} partitions, wanted {place.partition + 1}",
         )
 

@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from fallback.pump import PumpState
-from fallback.pump.delivery_waiters import Deliveries
+from fallback.pump.delivery_waiters import DeliveryWaiters
 from fallback.spool import Spool, SpoolConfig
 from pricing.embedded import ApacheKafka, free_ports
 from pricing.embedded.directories import give_to_server, make_server_directory
@@ -165,7 +165,7 @@ async def keep_an_hour_ago(config: KafkaConfig, directory: Path, events: list[Ev
     async with Spool.open(
         directory / "spool", SMALL, now_wall_s=lambda: time.time() - HOUR_S
     ) as spool:
-        publisher = SpoolPublisher(spool, Deliveries(), config, wait_s=0)
+        publisher = SpoolPublisher(spool, DeliveryWaiters(), config, wait_s=0)
         await publisher.publish(TOPIC, events)
     async with Spool.open(directory / "spool", SMALL, with_intake=False) as spool:
         async for lane in spool.lanes():

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from pricing.writing.idempotency import Begun, KeyReused, RecentAnswers
+from pricing.writing.idempotency import Begun, IdempotencyStore, KeyReused
 from pricing.writing.idempotency_store import durable_answers
 
 
@@ -47,7 +47,7 @@ async def nothing(_remembered: object) -> None:
 
 
 @asynccontextmanager
-async def killed_after(path: Path, clock: Clock) -> AsyncIterator[RecentAnswers]:
+async def killed_after(path: Path, clock: Clock) -> AsyncIterator[IdempotencyStore]:
     """Answers whose process dies before it writes anything but what it waited for."""
     async with durable_answers(path, now_s=clock) as answers:
         journal = answers._journal

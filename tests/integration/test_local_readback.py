@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from pricing.embedded import Tansu, free_ports
 from pricing.errors import StartupError
-from pricing.local.delivery_check import Ledger
+from pricing.local.delivery_check import DeliveryCheck
 from pricing.local.readback import TopicTail
 from streaming.config import KafkaConfig
 from streaming.topics import DRIVER_STATUS, ensure_topics, full_name
@@ -18,8 +18,8 @@ from tests.support.waiting import until
 
 
 @asynccontextmanager
-async def _tailing(config: KafkaConfig) -> AsyncIterator[tuple[TopicTail, Ledger]]:
-    ledger = Ledger()
+async def _tailing(config: KafkaConfig) -> AsyncIterator[tuple[TopicTail, DeliveryCheck]]:
+    ledger = DeliveryCheck()
     async with aclosing(TopicTail(config, ledger)) as tail:
         await tail.open()
         run = asyncio.create_task(tail.run())
@@ -75,6 +75,6 @@ async def test_tail_without_a_broker_says_so_in_one_line(monkeypatch: pytest.Mon
     (port,) = free_ports(1)
     config = replace(KafkaConfig(), bootstrap_servers=f"127.0.0.1:{port}")
     monkeypatch.setattr("pricing.local.readback._START_S", 2.0)
-    async with aclosing(TopicTail(config, Ledger())) as tail:
+    async with aclosing(TopicTail(config, DeliveryCheck())) as tail:
         with pytest.raises(StartupError, match=r"^cannot read the topics back: "):
             await tail.open()

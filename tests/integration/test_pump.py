@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from fallback.pump import Pump, PumpConfig, PumpState
-from fallback.pump.sink import NeedsOperator, Poison, RetryLater, SinkBurnt, SinkFailure
+from fallback.pump.sink import NeedsOperator, Poison, RetryLater, SinkFailure, SinkReset
 from fallback.spool import Durability, Entry, Record, Spool, SpoolConfig
 from tests.support.memory_sink import MemorySink, poisoned_by
 from tests.support.waiting import until
@@ -150,7 +150,7 @@ async def test_refusal_that_goes_away_buries_nothing(world):
     assert (world.buried, world.sink.kept[A]) == ([], bodies(50))
 
 
-@pytest.mark.parametrize("kind", [RetryLater, SinkBurnt])
+@pytest.mark.parametrize("kind", [RetryLater, SinkReset])
 async def test_failed_batch_goes_again_and_nothing_overtakes_it(world, kind):
     world.sink.rule = only(kind, A, 5, may_be_delivered=True)
     for number in range(20):

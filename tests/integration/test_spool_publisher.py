@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fallback.errors import AppendTimedOut, SpoolClosed, SpoolFailed, SpoolFull, TooManyLanes
-from fallback.pump.delivery_waiters import Deliveries
+from fallback.pump.delivery_waiters import DeliveryWaiters
 from fallback.spool import Durability, Spool, SpoolConfig
 from pricing.errors import DependencySaturated, DependencyTimeout, DependencyUnavailable
 from pricing.writing.kafka_sink import KafkaSink, as_sink_failure, lane_of, place_of
@@ -42,8 +42,8 @@ async def spool(tmp_path):
 
 
 @pytest.fixture
-def deliveries() -> Deliveries:
-    return Deliveries()
+def deliveries() -> DeliveryWaiters:
+    return DeliveryWaiters()
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def test_largest_event_fits_into_the_spool_of_the_service(tmp_path):
 
     config = SpoolConfig(quota_bytes=64 * MIB, free_floor_bytes=0, entry_bytes=ENTRY_BYTES)
     async with Spool.open(tmp_path, config) as spool:
-        publisher = SpoolPublisher(spool, Deliveries(), CONFIG, wait_s=0)
+        publisher = SpoolPublisher(spool, DeliveryWaiters(), CONFIG, wait_s=0)
         event = ride_request(product="x" * 999_500, key="k" * 250)
         assert len(await publisher.publish("ride-requests", [event])) == 1
 
@@ -135,7 +135,7 @@ def test_every_verdict_becomes_a_failure_of_the_pump(code):
         type(failure).__name__
         == {
             "retry": "RetryLater",
-            "renew": "SinkBurnt",
+            "renew": "SinkReset",
             "operator": "NeedsOperator",
             "poison": "Poison",
         }[BY_CODE[code].action.value]

@@ -9,7 +9,7 @@ import pytest
 from fallback.breaker import PROFILES, CircuitBreaker
 from pricing.processor.price_events import price_event
 from pricing.reading.price_topic import TopicStates
-from streaming.consuming.topic_tail import PriceFeed
+from streaming.consuming.topic_tail import TopicTailReader
 from streaming.errors import BrokerError
 from streaming.producing.producer import EventProducer
 from streaming.topics import ZONE_PRICES, ensure_topics, full_name
@@ -41,7 +41,7 @@ def keys(records):
 
 async def test_first_read_gives_the_tail_and_the_next_ones_the_news(kafka_config, topic, publish):
     await publish(zone_state("z1"), zone_state("z2"))
-    async with PriceFeed(kafka_config, topic) as feed:
+    async with TopicTailReader(kafka_config, topic) as feed:
         assert keys(await feed.read(WITHIN_S)) == ["z1", "z2"]
         assert await feed.read(WITHIN_S) == []
         await publish(zone_state("z2", TICK_MS + STEP_MS))
@@ -50,7 +50,7 @@ async def test_first_read_gives_the_tail_and_the_next_ones_the_news(kafka_config
 
 async def test_tail_is_bounded_whatever_the_topic_holds(kafka_config, topic, publish):
     await publish(*(zone_state("z1", TICK_MS + STEP_MS * number) for number in range(50)))
-    async with PriceFeed(kafka_config, topic, tail=5) as feed:
+    async with TopicTailReader(kafka_config, topic, tail=5) as feed:
         records = await feed.read(WITHIN_S)
     assert len(records) == 5
     states = TopicStates(feed, ZONES, CircuitBreaker("kafka", PROFILES["kafka"]))
@@ -59,13 +59,13 @@ async def test_tail_is_bounded_whatever_the_topic_holds(kafka_config, topic, pub
 
 
 async def test_empty_topic_gives_nothing(kafka_config, topic):
-    async with PriceFeed(kafka_config, topic) as feed:
+    async with TopicTailReader(kafka_config, topic) as feed:
         assert await feed.read(WITHIN_S) == []
 
 
 async def test_feed_that_rested_begins_with_the_tail_again(kafka_config, topic, publish):
     await publish(zone_state("z1"))
-    async with PriceFeed(kafka_config, topic) as feed:
+    async with TopicTailReader(kafka_config, topic) as feed:
         assert keys(await feed.read(WITHIN_S)) == ["z1"]
         await feed.rest()
         assert not feed.is_connected
@@ -76,7 +76,7 @@ async def test_dead_broker_is_an_error_in_time_and_no_connection_stays(
     proxied_kafka_config, kafka_proxy, topic, publish
 ):
     await publish(zone_state("z1"))
-    async with PriceFeed(proxied_kafka_config, topic) as feed:
+    async with TopicTailReader(proxied_kafka_config, topic) as feed:
         await kafka_proxy.refuse()
         began_s = time.monotonic()
         with pytest.raises(BrokerError):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.model import Signal
-from pricing.processor.progress import Barrier, Slot
+from pricing.processor.progress import Barrier, SlotProgress
 from pricing.surge.city import CityStates
 
 TICK_MS = 5_000
@@ -28,7 +28,7 @@ class City:
 
 
 def slot_of(city, next_tick_ms=0, publish_from_ms=0):
-    return Slot(
+    return SlotProgress(
         number=0,
         cities={"nyc": city},
         topics=TOPICS,

@@ -13,7 +13,14 @@ from pricing.surge.city import CitySurge
 from pricing.surge.policy.file import load_policy
 from pricing.surge.window import WindowConfig
 from tests.support.grid_city import grid_zones
-from tests.support.surge_model import Beat, Record, Request, counts_at, is_turn, multiplier
+from tests.support.surge_model import (
+    Beat,
+    Record,
+    Request,
+    counts_at,
+    is_full_snapshot_due,
+    multiplier,
+)
 
 unhurried = settings(deadline=None)
 """A busy machine is slow now and then; no single example has a deadline."""
@@ -107,7 +114,7 @@ def test_states_and_changes_follow_the_definitions(records, gaps, pickled):
         assert [state.zone_id for state in answer.changed] == [
             zone_id
             for zone_id in now
-            if now[zone_id] != before[zone_id] or is_turn(zone_id, tick_ms)
+            if now[zone_id] != before[zone_id] or is_full_snapshot_due(zone_id, tick_ms)
         ]
 
 

@@ -15,14 +15,14 @@ from fallback.breaker import PROFILES
 from fallback.mode import Level
 from fallback.pump.dead_letters import DeadLetterBox
 from pricing.access.audit import Audit
-from pricing.api.app import ApiConfig, ApiParts, create_app
+from pricing.api.app import ApiConfig, ApiDependencies, create_app
 from pricing.health.passive import DEPENDENCIES, PassiveHealth
 from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.model import Zone, ZoneState
-from pricing.reading.guarded_store import new_breakers, store_rungs
+from pricing.reading.guarded_store import guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
-from pricing.reading.last_known import LocalZones
+from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
@@ -88,7 +88,7 @@ class LadderWorld:
         self.catalogue = Catalogue(tuple(zones))
         self.cache = Shelf()
         self.store = Shelf()
-        self.local = LocalZones([each.zone_id for each in zones])
+        self.local = LastKnownZones([each.zone_id for each in zones])
         self.metrics = Metrics()
         self.breakers = new_breakers(
             {name: PROFILES[name] for name in DEPENDENCIES}, observers=(self.metrics.breakers,)
@@ -96,7 +96,7 @@ class LadderWorld:
         self.health = PassiveHealth(now_ms=self.clock, breakers=self.breakers)
         # Without a memo, so that a test that changes a store sees it at the next read.
         self.policy = ReadPolicy(**{"memo_ms": 0, **ladder})
-        self.rungs = store_rungs(
+        self.rungs = guarded_stores(
             cache=self.cache,
             store=self.store,
             breakers=self.breakers,
@@ -148,7 +148,7 @@ class World(LadderWorld):
             pulse=self.metrics.pulse,
         )
         self.audit = Audit("api-1", self.publisher, now_ms=self.clock)
-        self.parts = ApiParts(
+        self.parts = ApiDependencies(
             catalogue=self.catalogue,
             locator=ZoneLocator(self.catalogue),
             ladder=self.ladder,

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from fallback.mode import (
     Band,
-    Event,
     Inputs,
     InputSpec,
     Level,
     ModeConfig,
+    ModeEvent,
     ModeState,
     Reading,
     Scale,
@@ -52,16 +52,16 @@ def run(
     *,
     state: ModeState | None = None,
     dt_s: float = 1.0,
-) -> tuple[ModeState, list[Event]]:
+) -> tuple[ModeState, list[ModeEvent]]:
     """Step through a trace, a tick apart, from `state` or the beginning."""
     state = state or initial(config, 0.0)
-    events: list[Event] = []
+    events: list[ModeEvent] = []
     for each in trace:
         state, told = step(config, state, each, state.last_s + dt_s)
         events += told
     return state, events
 
 
-def levels(events: Iterable[Event]) -> list[str]:
+def levels(events: Iterable[ModeEvent]) -> list[str]:
     """The changes of the level in effect, as `old>new`."""
     return [f"{event.old.word}>{event.new.word}" for event in events if event.kind == "mode"]

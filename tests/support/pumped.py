@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fallback.pump import Pump, PumpConfig
 from fallback.pump.dead_letters import DeadLetterBox
 from fallback.spool import Spool, SpoolConfig
-from pricing.writing.dead_letters import Burial
+from pricing.writing.dead_letters import DeadLetterRecorder
 from pricing.writing.kafka_sink import KafkaSink
 from pricing.writing.publisher import SpoolPublisher
 from streaming.config import KafkaConfig
@@ -61,7 +61,7 @@ async def pumped(
         BatchSender(config, now=time.time) as sender,
     ):
         box = DeadLetterBox(directory / "dead-letters", now_ms=wall_ms)
-        burial = Burial(box, spool, now_ms=wall_ms)
+        burial = DeadLetterRecorder(box, spool, now_ms=wall_ms)
         sink = KafkaSink(sender)
         async with Pump(spool, sink, bury=burial.bury, config=pump_config) as pump:
             publisher = SpoolPublisher(spool, pump.deliveries, config, wait_s=wait_s)

@@ -13,12 +13,12 @@ from fallback.spool.format.io import Files
 from fallback.spool.format.record import Entry, Record, frame_bytes
 from fallback.spool.format.scan import Damage
 from fallback.spool.format.segment import SegmentName
-from fallback.spool.reading.compaction import Thinned, Thinning
+from fallback.spool.reading.compaction import Compacted, Compaction
 from fallback.spool.reading.index import LiveSegment
 from fallback.spool.reading.lane import Lane
 from fallback.spool.reading.reader import Reader, read
-from fallback.spool.startup.opening import Ground, prepare_ground
-from fallback.spool.writing.writer import Placed, Stamped, Writer
+from fallback.spool.startup.opening import OpenedDirectory, open_directory
+from fallback.spool.writing.writer import Stamped, Writer, WrittenRecords
 
 DIRECTORY = Path("/spool")
 
@@ -55,7 +55,7 @@ class SteppedSpool:
         self.config = config
         self.directory = directory
         self.now_ms = now_ms
-        self.ground: Ground = prepare_ground(
+        self.ground: OpenedDirectory = open_directory(
             files,
             directory,
             config,
@@ -66,9 +66,9 @@ class SteppedSpool:
         self.writer: Writer = self.ground.writer
         self.reader = Reader(config, self.ground.recovered, _nothing, _nothing)
         self.reader.wants_index = True
-        self.placed: list[Placed] = []
+        self.placed: list[WrittenRecords] = []
         """Everything that was written, with its place."""
-        self.thinned: Thinned | None = None
+        self.thinned: Compacted | None = None
         """What was rewritten last."""
         self.damages: list[tuple[SegmentName, Damage]] = []
 
@@ -154,7 +154,7 @@ class SteppedSpool:
         segment = self.reader.thinnest()
         if segment is None:
             return None
-        thinning = Thinning(
+        thinning = Compaction(
             self.files,
             self.directory,
             segment,

@@ -177,6 +177,6 @@ def multiplier(
     return min(max(stepped, least_micro), ceiling)
 
 
-def is_turn(zone_id: str, tick_ms: int) -> bool:
+def is_full_snapshot_due(zone_id: str, tick_ms: int) -> bool:
     """Whether a zone is written at this tick although nothing changed; ticks of 5 s."""
     return crc32(zone_id.encode()) % 12 == tick_ms // 5_000 % 12

@@ -15,11 +15,11 @@ from fallback.pump import PumpState
 from pricing.health.passive import HealthSource
 from pricing.health.ramps import Ramps
 from pricing.metrics.modes import ModeMetrics
-from pricing.metrics.request_stats import Pulse
+from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import CurrentPolicy, SystemMode
 from pricing.mode.inputs import mode_config
 from pricing.mode.journal import ModeJournal
-from pricing.mode.minute_totals import Minutes
+from pricing.mode.minute_totals import MinuteTotals
 from pricing.mode.policy import policies
 from pricing.mode.report import totals_of
 from pricing.mode.signals import SpoolFacts
@@ -58,14 +58,14 @@ def system_mode(
     read: ReadPolicy | None = None,
     shown: Shown | None = None,
     directory: Path | None = None,
-    pulse: Pulse | None = None,
+    pulse: RequestStats | None = None,
 ) -> SystemMode:
     """A mode that moves when the test calls `orchestrator.step`."""
     shown = shown or Shown()
     policy = CurrentPolicy(policies(read or ReadPolicy(), 50_000))
     journal = ModeJournal("api-1", publisher, now_ms=now_ms)
     metrics = ModeMetrics(CollectorRegistry())
-    minutes = Minutes(totals_of(pulse or Pulse(), breakers), shown.clocks.now_s())
+    minutes = MinuteTotals(totals_of(pulse or RequestStats(), breakers), shown.clocks.now_s())
     signals = {spec.name: lambda _now_s, name=spec.name: shown.read(name) for spec in CONFIG.inputs}
     orchestrator = Orchestrator(
         CONFIG,

@@ -19,11 +19,11 @@ from fallback.spool.format.segment import HEADER_BYTES, SegmentName, decode_head
 from fallback.spool.reading.index import LiveSegment
 from fallback.spool.startup.recovery import THIN_NAME
 from fallback.spool.writing.preallocation import NO_SPACE
-from fallback.spool.writing.quota import Ledger
+from fallback.spool.writing.quota import DiskUsage
 
 
 @dataclass(slots=True)
-class Thinned:
+class Compacted:
     """What a segment comes to."""
 
     name: SegmentName
@@ -33,7 +33,7 @@ class Thinned:
     """The new file."""
 
 
-class Thinning:
+class Compaction:
     """One segment under way. `step` until it says True, then `commit`. May block.
 
     `outstanding`: for each lane that has undelivered records, the first of them. Taken once at
@@ -64,7 +64,7 @@ class Thinning:
             segment.extent,
             read_bytes,
         )
-        self.thinned = Thinned(segment.name)
+        self.thinned = Compacted(segment.name)
 
     def step(self) -> bool:
         """Read some more. Whether that was the last. Raises `OSError`."""
@@ -79,7 +79,7 @@ class Thinning:
         self._stretch = replace(self._stretch, offset=chunk.next_offset, seq=chunk.next_seq)
         return chunk.at_end
 
-    def commit(self, ledger: Ledger) -> bool:
+    def commit(self, ledger: DiskUsage) -> bool:
         """Put the new file in the old one's place. False: there is no gain, or no room for it.
 
         Raises `OSError`; the old file is then still there.

@@ -15,11 +15,11 @@ from fallback.spool.format.cursor import Cursor
 from fallback.spool.format.io import Files
 from fallback.spool.format.scan import Chunk, Damage
 from fallback.spool.format.segment import SegmentName
-from fallback.spool.reading.compaction import Thinning
+from fallback.spool.reading.compaction import Compaction
 from fallback.spool.reading.index import LiveSegment
 from fallback.spool.reading.lane import Lane
 from fallback.spool.reading.reader import Job, Reader, read
-from fallback.spool.startup.opening import Ground
+from fallback.spool.startup.opening import OpenedDirectory
 from fallback.spool.startup.quarantine import keep_damage
 
 _IDLE_PAUSE_S = 0.02
@@ -35,14 +35,14 @@ class _Save(Protocol):
     def __call__(self, cursor: Cursor, given_up: Sequence[SegmentName] = ()) -> None: ...
 
 
-class Feeder:
+class ReadLoop:
     """The reader with its task and its thread."""
 
     def __init__(
         self,
         directory: Path,
         config: SpoolConfig,
-        ground: Ground,
+        ground: OpenedDirectory,
         *,
         files: Files,
         on_damage: Callable[[Damage], None],
@@ -56,7 +56,7 @@ class Feeder:
         self._interval_s = config.cursor_interval_ms / 1000
         self._on_damage = on_damage
         self._is_tight = is_tight
-        self._thinning: tuple[LiveSegment, Thinning] | None = None
+        self._thinning: tuple[LiveSegment, Compaction] | None = None
         self._look_again_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
@@ -184,7 +184,7 @@ class Feeder:
             await self._exchange(segment, thinning)
         return True
 
-    def _begin_thinning(self) -> tuple[LiveSegment, Thinning] | None:
+    def _begin_thinning(self) -> tuple[LiveSegment, Compaction] | None:
         now_s = self._loop.time()
         if now_s < self._look_again_s or not self._is_tight():
             return None
@@ -192,7 +192,7 @@ class Feeder:
         if segment is None or not self._ledger.admits_draft(self.reader.held(segment)):
             self._pause_thinning()
             return None
-        thinning = Thinning(
+        thinning = Compaction(
             self._files,
             self._directory,
             segment,
@@ -202,7 +202,7 @@ class Feeder:
         )
         return segment, thinning
 
-    async def _exchange(self, segment: LiveSegment, thinning: Thinning) -> None:
+    async def _exchange(self, segment: LiveSegment, thinning: Compaction) -> None:
         if not self.reader.holds(segment):  # delivered meanwhile
             return
         segment.is_busy = True

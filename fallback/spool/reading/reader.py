@@ -27,7 +27,7 @@ from fallback.spool.format.segment import HEADER_BYTES, SegmentName
 from fallback.spool.reading.index import LiveSegment, Spot
 from fallback.spool.reading.lane import Lane
 from fallback.spool.startup.recovery import Recovered
-from fallback.spool.writing.writer import Placed
+from fallback.spool.writing.writer import WrittenRecords
 
 _STEP_BYTES = 64 * 1024
 """What is read in one go: about 0.2 ms of work."""
@@ -102,7 +102,7 @@ class Reader:
         ahead = {lane: seq for lane, seq in self._acked.items() if seq > low_water}
         return Cursor(low_water, 0, ahead)
 
-    def place(self, placed: Placed) -> None:
+    def place(self, placed: WrittenRecords) -> None:
         """Take in what was just written; lanes that keep up get it without a read."""
         segment = self._current(placed.segment)
         segment.extent = placed.end

@@ -24,7 +24,7 @@ _READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class InspectedRecord:
     """One record, and whether it is still to be delivered."""
 
     record: Record
@@ -32,7 +32,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Hurt:
+class DamagedSpan:
     """One stretch of damage."""
 
     segment: str
@@ -62,7 +62,7 @@ def segments(directory: Path, files: Files | None = None) -> list[SegmentName]:
 
 def read_spool(
     directory: Path, files: Files | None = None, *, lane: bytes | None = None
-) -> Iterator[Seen | Hurt]:
+) -> Iterator[InspectedRecord | DamagedSpan]:
     """Everything in a spool, in the order of the sequence numbers; records of one lane, or all.
 
     Raises `OSError`.
@@ -82,26 +82,26 @@ def read_spool(
             continue
         try:
             for one in _read_segment(file, size, name, end_seq, cursor or Cursor()):
-                if isinstance(one, Hurt) or lane in (None, one.record.lane):
+                if isinstance(one, DamagedSpan) or lane in (None, one.record.lane):
                     yield one
         finally:
             file.close()
 
 
-def _hurt_around(cursor: Cursor | None, names: list[SegmentName]) -> Iterator[Hurt]:
+def _hurt_around(cursor: Cursor | None, names: list[SegmentName]) -> Iterator[DamagedSpan]:
     if cursor is None:
-        yield Hurt(CURSOR_NAME, Damage(0, 2 * SLOT_BYTES, 0, 0), is_tail=False)
+        yield DamagedSpan(CURSOR_NAME, Damage(0, 2 * SLOT_BYTES, 0, 0), is_tail=False)
     elif names and names[0].base > cursor.low_water + 1:
         first = cursor.low_water + 1
-        yield Hurt("", Damage(0, 0, first, names[0].base - first), is_tail=False)
+        yield DamagedSpan("", Damage(0, 0, first, names[0].base - first), is_tail=False)
 
 
 def _read_segment(
     file: File, size: int, name: SegmentName, end_seq: int | None, cursor: Cursor
-) -> Iterator[Seen | Hurt]:
+) -> Iterator[InspectedRecord | DamagedSpan]:
     header = decode_header(file.read_at(0, HEADER_BYTES))
     if header is None or header[0] != name:
-        yield Hurt(name.file_name(), Damage(0, HEADER_BYTES, name.base, 0), is_tail=False)
+        yield DamagedSpan(name.file_name(), Damage(0, HEADER_BYTES, name.base, 0), is_tail=False)
     stretch = Stretch(name.marker, HEADER_BYTES, name.base, end_seq, size, _READ_BYTES)
     while True:
         chunk = scan(file, stretch)
@@ -113,9 +113,9 @@ def _read_segment(
 
 def _tell(
     chunk: Chunk, name: SegmentName, cursor: Cursor, *, is_last: bool
-) -> Iterator[Seen | Hurt]:
+) -> Iterator[InspectedRecord | DamagedSpan]:
     for record in chunk.records:
         done = max(cursor.low_water, cursor.acked.get(record.lane, 0))
-        yield Seen(record, is_pending=record.seq > done)
+        yield InspectedRecord(record, is_pending=record.seq > done)
     if chunk.damage is not None:
-        yield Hurt(name.file_name(), chunk.damage, is_tail=is_last and chunk.at_end)
+        yield DamagedSpan(name.file_name(), chunk.damage, is_tail=is_last and chunk.at_end)

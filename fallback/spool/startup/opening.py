@@ -14,7 +14,7 @@ from fallback.spool.format.io import Files, Lock
 from fallback.spool.startup.quarantine import Quarantine
 from fallback.spool.startup.recovery import Recovered, recover
 from fallback.spool.writing.preallocation import NO_SPACE
-from fallback.spool.writing.quota import Ledger
+from fallback.spool.writing.quota import DiskUsage
 from fallback.spool.writing.writer import Writer
 
 LOCK_NAME = "lock"
@@ -23,11 +23,11 @@ _LOCK_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class OpenedDirectory:
     """An opened spool before its threads start."""
 
     lock: Lock
-    ledger: Ledger
+    ledger: DiskUsage
     quarantine: Quarantine
     recovered: Recovered
     cursor_file: CursorFile
@@ -41,7 +41,7 @@ class Ground:
             self.lock.release()
 
 
-def prepare_ground(
+def open_directory(
     files: Files,
     directory: Path,
     config: SpoolConfig,
@@ -49,7 +49,7 @@ def prepare_ground(
     now_ms: Callable[[], int],
     random: Callable[[int], bytes],
     with_intake: bool,
-) -> Ground:
+) -> OpenedDirectory:
     """Lock and recover a directory, made when missing. Blocks.
 
     Raises `SpoolLocked`, and `SpoolFailed` for a disk that does not let it begin. A full disk
@@ -93,8 +93,8 @@ def _recover(
     lock: Lock,
     now_ms: Callable[[], int],
     random: Callable[[int], bytes],
-) -> Ground:
-    ledger = Ledger(files, directory, config)
+) -> OpenedDirectory:
+    ledger = DiskUsage(files, directory, config)
     cursor_file = CursorFile(files, directory)
     quarantine = Quarantine(files, directory, config.quarantine_bytes, ledger)
     recovered = recover(files, directory, cursor_file.recovered, quarantine)
@@ -117,7 +117,7 @@ def _recover(
     cursor = replace(recovered.cursor, low_water=low_water, synced_seq=recovered.next_seq - 1)
     writer.save_cursor(cursor, synced=True)
     recovered = replace(recovered, cursor=cursor)
-    return Ground(lock, ledger, quarantine, recovered, cursor_file, writer)
+    return OpenedDirectory(lock, ledger, quarantine, recovered, cursor_file, writer)
 
 
 def _open_first_segment(writer: Writer) -> None:

@@ -9,7 +9,7 @@ import structlog
 from fallback.spool.format.io import Access, FaultPoint, Files
 from fallback.spool.format.scan import Damage
 from fallback.spool.format.segment import SegmentName
-from fallback.spool.writing.quota import Ledger
+from fallback.spool.writing.quota import DiskUsage
 
 DIRECTORY = "corrupt"
 _log = structlog.get_logger(__name__)
@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 class Quarantine:
     """The `corrupt/` directory of one spool. One thread at a time."""
 
-    def __init__(self, files: Files, directory: Path, limit: int, ledger: Ledger | None) -> None:
+    def __init__(self, files: Files, directory: Path, limit: int, ledger: DiskUsage | None) -> None:
         self._files = files
         self._directory = directory / DIRECTORY
         self._limit = limit

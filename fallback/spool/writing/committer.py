@@ -17,11 +17,11 @@ from fallback.errors import SpoolClosed, SpoolError, SpoolFailed
 from fallback.spool.config import SpoolConfig
 from fallback.spool.format.cursor import Cursor
 from fallback.spool.format.segment import SegmentName
-from fallback.spool.wakeup import Bell
+from fallback.spool.wakeup import Wakeup
 from fallback.spool.writing.pending import Pending, Submission
 from fallback.spool.writing.preallocation import Preparer
-from fallback.spool.writing.quota import Ledger, Space
-from fallback.spool.writing.writer import Placed, Writer
+from fallback.spool.writing.quota import DiskUsage, Space
+from fallback.spool.writing.writer import Writer, WrittenRecords
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 0.5
@@ -39,10 +39,10 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Turn:
+class CommitResult:
     """What the writer thread did in one go. `placed` comes before `answers`."""
 
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[WrittenRecords] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     commit_s: float | None = None
     """How long its commit took; None: there was none."""
@@ -55,9 +55,9 @@ class Committer:
         self,
         writer: Writer,
         config: SpoolConfig,
-        ledger: Ledger,
+        ledger: DiskUsage,
         *,
-        post: Callable[[Turn], None],
+        post: Callable[[CommitResult], None],
         now_s: Monotonic,
     ) -> None:
         self._writer = writer
@@ -65,11 +65,11 @@ class Committer:
         self._ledger = ledger
         self._post = post
         self._now_s = now_s
-        self._bell = Bell()
+        self._bell = Wakeup()
         self._pending = Pending(records=config.pending_records, size=config.pending_bytes)
         self._preparer = Preparer(writer.spare, self._bell.ring)
         self._cursors: deque[Cursor] = deque(maxlen=1)
-        self._doomed: deque[SegmentName] = deque()
+        self._closing: deque[SegmentName] = deque()
         self._cursor = Cursor()
         self._is_cursor_saved = True
         self._is_cursor_synced = True
@@ -114,7 +114,7 @@ class Committer:
         """
         # In this order: whoever sees the names finds a cursor that allows their deletion.
         self._cursors.append(cursor)
-        self._doomed.extend(given_up)
+        self._closing.extend(given_up)
         self._bell.ring()
 
     def stop(self) -> None:
@@ -137,7 +137,7 @@ class Committer:
                     if self._config.linger_ms and len(self._pending):
                         self._stopping.wait(self._config.linger_ms / 1000)
                 has_more = self._commit_next()
-                self._keep_house()
+                self._housekeeping()
             self._finish()
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for this thread
             _log.exception("spool writer stopped")
@@ -176,14 +176,14 @@ class Committer:
             answers.append(Answer(submission, seq))
             seq += len(submission.entries)
         self._taken = []
-        self._post(Turn(self._writer.take_placed(), answers, took_s))
+        self._post(CommitResult(self._writer.take_placed(), answers, took_s))
 
     def _refuse(self, submissions: Sequence[Submission], error: SpoolError) -> None:
         self._taken = []
         answers = [Answer(submission, error=error) for submission in submissions]
-        self._post(Turn(self._writer.take_placed(), answers))
+        self._post(CommitResult(self._writer.take_placed(), answers))
 
-    def _keep_house(self) -> None:
+    def _housekeeping(self) -> None:
         now_s = self._now_s()
         try:
             self._sync_relaxed(now_s)
@@ -201,7 +201,7 @@ class Committer:
         told = (self.is_full, self._is_tight(), self.space.percent >= self._config.shed_percent)
         if told != self._told:
             self._told = told
-            self._post(Turn())
+            self._post(CommitResult())
 
     def _is_tight(self) -> bool:
         return self.space.percent >= self._config.warn_percent
@@ -216,11 +216,11 @@ class Committer:
             self._writer.sync()
             placed = self._writer.take_placed()
             if placed:
-                self._post(Turn(placed))
+                self._post(CommitResult(placed))
 
     def _keep_cursor(self, now_s: float) -> None:
-        while self._doomed:
-            self._dying.append(self._doomed.popleft())
+        while self._closing:
+            self._dying.append(self._closing.popleft())
         if self._cursors:
             self._cursor = self._cursors.popleft()
             self._is_cursor_saved = self._is_cursor_synced = False
@@ -248,7 +248,7 @@ class Committer:
             self._writer.sync()
         except SpoolFailed:
             _log.error("spool closed without its last sync")
-        self._post(Turn(self._writer.take_placed()))
+        self._post(CommitResult(self._writer.take_placed()))
         try:
             self._due.cursor_s = self._now_s()
             self._keep_cursor(self._due.cursor_s)

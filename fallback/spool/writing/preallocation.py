@@ -14,8 +14,8 @@ from pathlib import Path
 import structlog
 
 from fallback.spool.format.io import Access, FaultPoint, Files
-from fallback.spool.wakeup import Bell
-from fallback.spool.writing.quota import Ledger
+from fallback.spool.wakeup import Wakeup
+from fallback.spool.writing.quota import DiskUsage
 
 FILE_NAME = "spare.tmp"
 NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -24,10 +24,12 @@ _RETRY_S = 0.5
 _log = structlog.get_logger(__name__)
 
 
-class Spare:
+class Preallocation:
     """At most one prepared file. `prepare` may run on any thread, one at a time."""
 
-    def __init__(self, files: Files, directory: Path, segment_bytes: int, ledger: Ledger) -> None:
+    def __init__(
+        self, files: Files, directory: Path, segment_bytes: int, ledger: DiskUsage
+    ) -> None:
         self.path = directory / FILE_NAME
         self._files = files
         self._segment_bytes = segment_bytes
@@ -100,10 +102,10 @@ class Spare:
 class Preparer:
     """The thread that keeps a spare segment ready."""
 
-    def __init__(self, spare: Spare, on_change: Callable[[], None]) -> None:
+    def __init__(self, spare: Preallocation, on_change: Callable[[], None]) -> None:
         self._spare = spare
         self._on_change = on_change
-        self._bell = Bell()
+        self._bell = Wakeup()
         self._is_stopping = False
         self.is_refused = False
         """There is no room for another segment."""

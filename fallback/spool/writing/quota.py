@@ -41,7 +41,7 @@ class Space:
         return min(100, self.used * 100 // capacity) if capacity > 0 else 100
 
 
-class Ledger:
+class DiskUsage:
     """The sizes of the spool's files. Safe between threads."""
 
     def __init__(self, files: Files, directory: Path, config: SpoolConfig) -> None:

@@ -16,8 +16,8 @@ from fallback.spool.format.cursor import Cursor, CursorFile
 from fallback.spool.format.io import Access, FaultPoint, Files
 from fallback.spool.format.record import Entry, Record
 from fallback.spool.format.segment import ActiveSegment, SegmentName, encode_header, new_marker
-from fallback.spool.writing.preallocation import Spare
-from fallback.spool.writing.quota import Ledger
+from fallback.spool.writing.preallocation import Preallocation
+from fallback.spool.writing.quota import DiskUsage
 
 _log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ class Stamped(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class WrittenRecords:
     """Records that were written, and where."""
 
     segment: SegmentName
@@ -56,14 +56,14 @@ class Writer:
         config: SpoolConfig,
         *,
         files: Files,
-        ledger: Ledger,
+        ledger: DiskUsage,
         cursor_file: CursorFile,
         next_seq: int,
         next_number: int,
         now_ms: Callable[[], int],
         random: Callable[[int], bytes],
     ) -> None:
-        self.spare = Spare(files, directory, config.segment_bytes, ledger)
+        self.spare = Preallocation(files, directory, config.segment_bytes, ledger)
         self._directory = directory
         self._config = config
         self._files = files
@@ -75,7 +75,7 @@ class Writer:
         self._active: ActiveSegment | None = None
         self._unsynced: list[Record] = []
         self._unsynced_bytes = 0
-        self._placed: list[Placed] = []
+        self._placed: list[WrittenRecords] = []
         self.next_seq = next_seq
         self.synced_seq = next_seq - 1
         """Everything up to here is on the disk."""
@@ -97,7 +97,7 @@ class Writer:
         """The segment that is appended to; None before the first, and after a failure."""
         return None if self._active is None else self._active.name
 
-    def take_placed(self) -> list[Placed]:
+    def take_placed(self) -> list[WrittenRecords]:
         """What was written since the last call, in order."""
         placed, self._placed = self._placed, []
         return placed
@@ -199,7 +199,7 @@ class Writer:
             self._unsynced.extend(records)
             self._unsynced_bytes += len(data)
         offsets = _offsets(start, frames)
-        self._placed.append(Placed(active.name, records, offsets, active.end, fresh))
+        self._placed.append(WrittenRecords(active.name, records, offsets, active.end, fresh))
 
     def _all_synced(self, seq: int) -> None:
         self.synced_seq = seq

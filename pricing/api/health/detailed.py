@@ -166,7 +166,9 @@ class _Probes:
         content = {
             "status": "healthy" if are_closed else "degraded",
             "timestamp": rfc3339(now_ms),
-            "circuitBreakers": {breaker.name: _told(breaker, now_ms) for breaker in breakers},
+            "circuitBreakers": {
+                breaker.name: _breaker_json(breaker, now_ms) for breaker in breakers
+            },
         }
         return json_response(content, headers=_NO_STORE)
 
@@ -200,7 +202,7 @@ class _Probes:
         return json_response(content, headers=_NO_STORE)
 
 
-def _told(breaker: CircuitBreaker, now_ms: int) -> dict[str, Any]:
+def _breaker_json(breaker: CircuitBreaker, now_ms: int) -> dict[str, Any]:
     seen = breaker.snapshot()
     return {
         "state": seen.state.value,

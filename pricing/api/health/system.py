@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from fallback.mode import Event, ModeState
+from fallback.mode import ModeEvent, ModeState
 from fallback.mode.orchestrator import Orchestrator
 from fallback.mode.override import Override
 from pricing.access.keys import Role
@@ -83,7 +83,7 @@ class _Subscribers:
             self._override = override
             self._wake()
 
-    def on_mode_event(self, event: Event, override: Override | None) -> None:
+    def on_mode_event(self, event: ModeEvent, override: Override | None) -> None:
         del event, override
         self._wake()
 

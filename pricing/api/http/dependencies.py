@@ -18,7 +18,7 @@ from pricing.model import Zone
 from pricing.ports import Publisher
 from pricing.reading.ladder import Ladder
 from pricing.stores.operations import PostgresOperations
-from pricing.writing.idempotency import IdempotentAnswers, RecentAnswers
+from pricing.writing.idempotency import IdempotencyStore, IdempotentAnswers
 
 
 class Zones(Protocol):
@@ -83,7 +83,7 @@ class ApiDependencies:
     config: ApiConfig = field(default_factory=ApiConfig)
     drain: Drain = field(default_factory=Drain)
     """Shared with the server that runs the app."""
-    idempotency: IdempotentAnswers = field(default_factory=RecentAnswers)
+    idempotency: IdempotentAnswers = field(default_factory=IdempotencyStore)
     dead_letters: Callable[[], Awaitable[DeadLetterStats]] | None = None
     """What the box of dead letters holds; may raise `OSError`. None: there is no box."""
     system: SystemMode | None = None

@@ -27,7 +27,7 @@ def headers_of(lines: bytes) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def ordinary_cycle(send: Send) -> RequestResponseCycle | None:
+def raw_writable(send: Send) -> RequestResponseCycle | None:
     """The server's side of a request, if its answer may be written in one piece."""
     cycle = getattr(send, "__self__", None)
     is_ordinary = (

@@ -25,7 +25,7 @@ from pricing.api.http.request_parsing import json_text, parse, parse_query
 from pricing.api.http.routing import json_response
 from pricing.errors import DependencyError
 from pricing.mode.report import reliability
-from pricing.stores.operations import LAST, Page, Place
+from pricing.stores.operations import LAST, Page, PagePosition
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -121,7 +121,7 @@ def _breaker(breaker: CircuitBreaker) -> dict[str, Any]:
     }
 
 
-_Read = Callable[[int, Place], Awaitable[Page]]
+_Read = Callable[[int, PagePosition], Awaitable[Page]]
 
 
 async def _listing(
@@ -149,11 +149,11 @@ def _first(entries: Iterable[dict[str, Any]], limit: int) -> Sequence[dict[str, 
     return [entry for _, entry in zip(range(limit), entries, strict=False)]
 
 
-def _cursor(place: Place) -> str:
+def _cursor(place: PagePosition) -> str:
     return base64.urlsafe_b64encode(f"{place[0].isoformat()} {place[1]}".encode()).decode()
 
 
-def _place(cursor: str) -> Place:
+def _place(cursor: str) -> PagePosition:
     try:
         text, _, event_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
         moment = datetime.fromisoformat(text).astimezone(UTC)

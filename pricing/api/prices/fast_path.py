@@ -15,7 +15,7 @@ from starlette.types import Scope, Send
 from pricing.access.auth import may
 from pricing.access.keys import Role
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.raw_response import lines_of, ordinary_cycle, write_whole
+from pricing.api.http.raw_response import lines_of, raw_writable, write_whole
 from pricing.api.http.system_headers import SystemHeaders
 from pricing.api.prices.rendering import PriceTexts, text
 from pricing.mode.policy import ModePolicy
@@ -63,7 +63,7 @@ class PriceRoute:
         known = self._texts.remembered(zone, policy)
         if known is None:
             return False
-        cycle = ordinary_cycle(send)
+        cycle = raw_writable(send)
         given = dict(scope["headers"])
         is_ordinary = (
             self._is_quiet

@@ -10,10 +10,10 @@ from pricing.api.http.dependencies import ApiDependencies
 from pricing.mode.policy import ModePolicy
 from pricing.model import MICRO, Zone, ZoneState
 from pricing.reading.answer import Answer, Rendered, Via, body, state_answer
-from pricing.reading.ladder import Climb
-from pricing.reading.last_known import Held, Live
+from pricing.reading.ladder import LadderRead
+from pricing.reading.last_known import Held, LiveState
 
-Known = tuple[Rendered, Live, int, Via]
+RenderedPrice = tuple[Rendered, LiveState, int, Via]
 """A price whose text was there, or will be there the next time; its origin, its age in ms."""
 
 
@@ -28,13 +28,13 @@ class PriceTexts:
         self._parts = parts
         self._ladder = parts.ladder
 
-    def remembered(self, zone: Zone, policy: ModePolicy) -> Known | None:
+    def remembered(self, zone: Zone, policy: ModePolicy) -> RenderedPrice | None:
         """A zone's price without waiting for anything; None: it must be read."""
         ladder = self._ladder
         held = ladder.remembered(zone, ladder.memo_since_s(policy.read))
         return None if held is None else self._known(zone, held, policy, ladder.now_ms())
 
-    async def read(self, zone: Zone, policy: ModePolicy) -> Known | Answer:
+    async def read(self, zone: Zone, policy: ModePolicy) -> RenderedPrice | Answer:
         """A zone's price by a climb of the ladder."""
         climb = await self._ladder.find((zone,), policy.read)
         known = self._just_found(zone, climb, policy, self._ladder.now_ms())
@@ -45,7 +45,7 @@ class PriceTexts:
         ladder, metrics = self._ladder, self._parts.metrics
         since_s, now_ms = ladder.memo_since_s(policy.read), ladder.now_ms()
         texts: dict[str, bytes] = {}
-        told: list[tuple[Live, int]] = []
+        told: list[tuple[LiveState, int]] = []
         open_zones: list[Zone] = []
         for zone in zones:
             held = ladder.remembered(zone, since_s)
@@ -63,11 +63,11 @@ class PriceTexts:
 
     async def _read_many(
         self, zones: Sequence[Zone], policy: ModePolicy, texts: dict[str, bytes]
-    ) -> list[tuple[Live, int]]:
+    ) -> list[tuple[LiveState, int]]:
         """Read what is open and add its texts; returns origin and age of those not counted yet."""
         climb = await self._ladder.find(zones, policy.read)
         now_ms = self._ladder.now_ms()
-        told: list[tuple[Live, int]] = []
+        told: list[tuple[LiveState, int]] = []
         others: list[Zone] = []
         for zone in zones:
             known = self._just_found(zone, climb, policy, now_ms)
@@ -83,8 +83,8 @@ class PriceTexts:
         return told
 
     def _just_found(
-        self, zone: Zone, climb: Climb, policy: ModePolicy, now_ms: int
-    ) -> Known | None:
+        self, zone: Zone, climb: LadderRead, policy: ModePolicy, now_ms: int
+    ) -> RenderedPrice | None:
         found = climb.found.get(zone.zone_id)
         held = None if found is None else self._ladder.just_found(zone, found)
         if found is None or held is None:
@@ -93,7 +93,7 @@ class PriceTexts:
 
     def _known(
         self, zone: Zone, held: Held, policy: ModePolicy, now_ms: int, via: Via = Via.MEMO
-    ) -> Known | None:
+    ) -> RenderedPrice | None:
         """What is held as a text; None where more than its age changes with the age."""
         rendered, live = held.rendered, held.live
         if live is None:
@@ -105,7 +105,9 @@ class PriceTexts:
             return None
         return rendered, live, max(0, age_ms), via
 
-    def _render(self, zone: Zone, state: ZoneState, live: Live, policy: ModePolicy) -> Rendered:
+    def _render(
+        self, zone: Zone, state: ZoneState, live: LiveState, policy: ModePolicy
+    ) -> Rendered:
         surge, tick_ms = policy.read.surge, self._ladder.tick_ms
         answer = state_answer(
             zone,

@@ -102,7 +102,7 @@ class Situation(NamedTuple):
     signal: Signal
 
 
-class Outcome(NamedTuple):
+class StageResult(NamedTuple):
     """What a stage makes of a value; the reason is None where it changed nothing."""
 
     value_micro: int
@@ -113,7 +113,7 @@ class Stage(NamedTuple):
     """One step of the way to a multiplier. `apply` is pure."""
 
     name: str
-    apply: Callable[[int, Situation], Outcome]
+    apply: Callable[[int, Situation], StageResult]
 
 
 class StageStep(NamedTuple):
@@ -137,7 +137,7 @@ class Decision:
     """Each once: the base code, doubts about the counts, then those of the stages in order."""
 
 
-def ratio(value_micro: int, situation: Situation) -> Outcome:
+def ratio(value_micro: int, situation: Situation) -> StageResult:
     """Requests for each driver; the prior ratio stays where supply is unknown.
 
     On it every curve gives 1.0. The reason is always the base code.
@@ -145,31 +145,31 @@ def ratio(value_micro: int, situation: Situation) -> Outcome:
     _, _, demand, supply, signal = situation
     reason = base_reason(demand, supply, signal)
     if signal is Signal.SILENT:
-        return Outcome(value_micro, reason)
+        return StageResult(value_micro, reason)
     drivers = situation.policy.ratio.prior_drivers_micro
     asked = demand * MICRO * MICRO + drivers * value_micro
-    return Outcome(asked // (supply * MICRO + drivers), reason)
+    return StageResult(asked // (supply * MICRO + drivers), reason)
 
 
-def curve(value_micro: int, situation: Situation) -> Outcome:
+def curve(value_micro: int, situation: Situation) -> StageResult:
     """The multiplier of the class's curve at this ratio."""
     rules = situation.zone.zone_class.curve
     cut = Reason.CURVE_CEILING if rules.ends_before(value_micro) else None
-    return Outcome(rules.at(value_micro), cut)
+    return StageResult(rules.at(value_micro), cut)
 
 
-def class_bounds(value_micro: int, situation: Situation) -> Outcome:
+def class_bounds(value_micro: int, situation: Situation) -> StageResult:
     rules = situation.zone.zone_class
     return _clamp(value_micro, rules.min_micro, rules.max_micro)
 
 
-def rounding(value_micro: int, situation: Situation) -> Outcome:
+def rounding(value_micro: int, situation: Situation) -> StageResult:
     """Down to the lattice, which favours the rider."""
     rounded = value_micro - value_micro % situation.policy.quantum_micro
-    return Outcome(rounded, Reason.ROUNDED if rounded != value_micro else None)
+    return StageResult(rounded, Reason.ROUNDED if rounded != value_micro else None)
 
 
-def zone_bounds(value_micro: int, situation: Situation) -> Outcome:
+def zone_bounds(value_micro: int, situation: Situation) -> StageResult:
     """The zone's own bounds, which win over its class's."""
     return _clamp(value_micro, situation.zone.min_micro, situation.zone.max_micro)
 
@@ -213,9 +213,9 @@ def _run(stages: tuple[Stage, ...], value_micro: int, situation: Situation) -> l
     return steps
 
 
-def _clamp(value_micro: int, least_micro: int, greatest_micro: int) -> Outcome:
+def _clamp(value_micro: int, least_micro: int, greatest_micro: int) -> StageResult:
     if value_micro < least_micro:
-        return Outcome(least_micro, Reason.ZONE_MIN)
+        return StageResult(least_micro, Reason.ZONE_MIN)
     if value_micro > greatest_micro:
-        return Outcome(greatest_micro, Reason.ZONE_MAX)
-    return Outcome(value_micro, None)
+        return StageResult(greatest_micro, Reason.ZONE_MAX)
+    return StageResult(value_micro, None)

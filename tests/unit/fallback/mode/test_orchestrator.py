@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fallback.mode import BoundsKind, Event, Level, ModeState, Reading
+from fallback.mode import BoundsKind, Level, ModeEvent, ModeState, Reading
 from fallback.mode.orchestrator import Orchestrator
 from fallback.mode.override import Override, OverrideFile, OverrideRefused, OverrideRequest
 from tests.support.fake_clock import FakeClocks
@@ -39,14 +39,14 @@ class Signals:
 
 @dataclass
 class Told:
-    events: list[Event] = field(default_factory=list)
+    events: list[ModeEvent] = field(default_factory=list)
     ended: list[Override] = field(default_factory=list)
     steps: int = 0
 
     def on_step(self, state: ModeState, seen_s: float) -> None:
         self.steps += 1
 
-    def on_mode_event(self, event: Event, override: Override | None) -> None:
+    def on_mode_event(self, event: ModeEvent, override: Override | None) -> None:
         self.events.append(event)
 
     def on_override_ended(self, override: Override) -> None:
@@ -124,7 +124,7 @@ async def test_poke_brings_a_step_between_ticks():
     signals, told = Signals(), Told()
     async with Orchestrator(CONFIG, signals.all(), observers=[told]) as orchestrator:
         signals.now["store"] = Reading(value="x", entered=Level(4), kept=Level(4), is_hard=True)
-        orchestrator.poke()
+        orchestrator.step_now()
         await until(lambda: orchestrator.level is Level.CRITICAL, "critical", 1.0)
 
 
@@ -142,10 +142,10 @@ async def test_loop_goes_on_after_a_step_that_fails(monkeypatch):
 
     async with orchestrator:
         monkeypatch.setattr(orchestrator, "step", failing)
-        orchestrator.poke()
+        orchestrator.step_now()
         await until(lambda: failures, "a step that failed", 1.0)
         signals.now["store"] = Reading(value="x", entered=Level(4), kept=Level(4), is_hard=True)
-        orchestrator.poke()
+        orchestrator.step_now()
         await until(lambda: orchestrator.level is Level.CRITICAL, "critical", 1.0)
 
 

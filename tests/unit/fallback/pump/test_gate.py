@@ -6,14 +6,14 @@ import pytest
 
 from fallback.pump import PumpConfig
 from fallback.pump.gate import EVERYTHING, Gate, Go, Wait
-from fallback.pump.sink import NeedsOperator, RetryLater, SinkBurnt
+from fallback.pump.sink import NeedsOperator, RetryLater, SinkReset
 
 CONFIG = PumpConfig(
     stall_s=1, retry_s=0.1, retry_most_s=2, parked_retry_s=5, parked_retry_most_s=60
 )
 A, B = b"a/0", b"b/0"
 RETRY = RetryLater("down")
-BURNT = SinkBurnt("gap")
+BURNT = SinkReset("gap")
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class TansuTwin(Tansu):
         self.process = 2
 
 
-class House:
+class WholeService:
     """Three twins, and what was said and called."""
 
     def __init__(self, plan: Sequence[Fault] = (), *, down_s: float = 0.0) -> None:
@@ -76,7 +76,7 @@ class House:
 
 
 async def test_fault_kills_its_server_and_starts_it_again():
-    house = House([Fault("redis", 0.0)])
+    house = WholeService([Fault("redis", 0.0)])
     await house.faults.run()
     assert house.valkey.done == ["kill", "thaw", "start"]
     assert house.postgres.done == []
@@ -87,20 +87,20 @@ async def test_fault_kills_its_server_and_starts_it_again():
 
 
 async def test_fault_of_the_embedded_broker_keeps_its_memory():
-    house = House([Fault("kafka", 0.0)])
+    house = WholeService([Fault("kafka", 0.0)])
     await house.faults.run()
     assert house.kafka.done == ["freeze", "thaw"]
     assert house.logs_lost == 0
 
 
 async def test_fault_on_a_server_that_is_down_already_does_nothing():
-    house = House([Fault("database", 0.0), Fault("database", 0.01)], down_s=0.2)
+    house = WholeService([Fault("database", 0.0), Fault("database", 0.01)], down_s=0.2)
     await house.faults.run()
     assert house.postgres.done == ["kill", "thaw", "start"]
 
 
 async def test_faults_tell_who_is_down_and_for_how_long():
-    house = House([Fault("redis", 0.0)], down_s=60)
+    house = WholeService([Fault("redis", 0.0)], down_s=60)
     run = asyncio.create_task(house.faults.run())
     await until(lambda: house.said, "the fault")
     assert house.faults.note == "redis is down on purpose, back in 60 s"
@@ -110,7 +110,7 @@ async def test_faults_tell_who_is_down_and_for_how_long():
 
 
 async def test_watch_leaves_a_server_alone_that_is_down_on_purpose():
-    house = House([Fault("redis", 0.0)], down_s=60)
+    house = WholeService([Fault("redis", 0.0)], down_s=60)
     tasks = [asyncio.create_task(house.faults.run()), asyncio.create_task(house.faults.watch())]
     await until(lambda: house.said, "the fault")
     house.postgres.pid = None
@@ -123,7 +123,7 @@ async def test_watch_leaves_a_server_alone_that_is_down_on_purpose():
 
 
 async def test_watch_tells_when_a_broker_came_back_without_its_log():
-    house = House()
+    house = WholeService()
     house.kafka.process = None
     watch = asyncio.create_task(house.faults.watch())
     await until(lambda: house.logs_lost, "the lost log")

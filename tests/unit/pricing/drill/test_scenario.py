@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from pricing.drill.load import Answers
-from pricing.drill.scenario import SCENARIOS, Outcome, back_within_s, promises
+from pricing.drill.scenario import SCENARIOS, DrillOutcome, back_within_s, promises
 
-GOOD = Outcome(
+GOOD = DrillOutcome(
     answered=1_000,
     acknowledged=500,
     modes=["normal", "degraded", "emergency", "degraded", "normal"],

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from pricing.local import feed as feed_module
-from pricing.local.delivery_check import Ledger
+from pricing.local.delivery_check import DeliveryCheck
 from pricing.local.feed import REQUEST_PATIENCE_MS, STATUS_PATIENCE_MS, Feed
 from pricing.simulator.city_events import DriverStatus, RideRequest
 
@@ -48,8 +48,8 @@ class Ingest:
 @asynccontextmanager
 async def _running(
     ingest: Ingest, now_ms: Callable[[], int] = lambda: NOW_MS
-) -> AsyncIterator[tuple[Feed, Ledger]]:
-    ledger = Ledger()
+) -> AsyncIterator[tuple[Feed, DeliveryCheck]]:
+    ledger = DeliveryCheck()
     transport = httpx2.MockTransport(ingest)
     async with httpx2.AsyncClient(base_url="http://127.0.0.1", transport=transport) as client:
         feed = Feed(client, ledger, now_ms)
@@ -155,7 +155,7 @@ async def test_feed_sends_what_happened_long_ago():
 async def test_feed_that_is_full_gives_up_its_oldest(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feed_module, "_MAX_WAITING", 2)
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(Ingest())) as client:
-        feed = Feed(client, Ledger(), lambda: NOW_MS)
+        feed = Feed(client, DeliveryCheck(), lambda: NOW_MS)
         feed.put(_status(number) for number in range(5))
     assert feed.pending == 2
     assert feed.counts.withdrawn == 3

@@ -10,7 +10,7 @@ from pricing.metrics.api import Metrics
 from pricing.model import Source
 from pricing.reading.answer import FallbackReason
 from pricing.reading.guarded_store import new_breakers
-from pricing.reading.last_known import Live
+from pricing.reading.last_known import LiveState
 
 NAMED = (
     "circuit_breaker_requests",
@@ -55,8 +55,8 @@ def test_breaker_is_shown_before_its_first_call(metrics):
 
 
 def test_prices_are_told_by_source_and_by_reason(metrics):
-    stale = Live(Source.DATABASE, FallbackReason.BREAKER_OPEN, 0.0)
-    metrics.reads.remembered(Live(Source.REDIS, None, 0.0), 2_500)
+    stale = LiveState(Source.DATABASE, FallbackReason.BREAKER_OPEN, 0.0)
+    metrics.reads.remembered(LiveState(Source.REDIS, None, 0.0), 2_500)
     metrics.reads.remembered_many([(stale, 2_501), (stale, 2_501), (stale, 9_000_000)])
     assert value(metrics, "answer_source_total", source="redis") == 1
     assert value(metrics, "answer_source_total", source="database") == 3

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from pricing.processor.dead_letter_queue import Burial
+from pricing.processor.dead_letter_queue import DeadLetterQueue
 from streaming.consuming.consumer import ConsumedRecord
 from streaming.errors import InvalidMessage, TopicMissing
 
@@ -35,7 +35,7 @@ async def letters():
 
 @pytest.fixture
 async def burial(letters):
-    burial = Burial(letters)
+    burial = DeadLetterQueue(letters)
     writer = asyncio.create_task(burial.run())
     yield burial
     writer.cancel()
@@ -68,7 +68,7 @@ async def test_a_missing_topic_keeps_records_waiting_and_nobody_else(burial, let
 
 
 async def test_more_than_can_wait_stay_in_their_topic(letters):
-    burial = Burial(letters)
+    burial = DeadLetterQueue(letters)
     for offset in range(1_500):
         burial.offer(record(offset), ERROR)
     writer = asyncio.create_task(burial.run())

@@ -5,7 +5,7 @@ import stamina
 
 from pricing.errors import DependencyRefused, DependencyUnavailable
 from pricing.model import Signal
-from pricing.processor.output_queues import Lane, NewestLane, OrderedLane
+from pricing.processor.output_queues import NewestQueue, OrderedQueue, OutputQueue
 from pricing.surge.city import CityStates
 
 CITIES = frozenset({"nyc", "ams"})
@@ -35,7 +35,7 @@ def output():
     return Output()
 
 
-async def drained(lane: Lane):
+async def drained(lane: OutputQueue):
     writer = asyncio.create_task(lane.run())
     async with asyncio.timeout(5):
         await lane.drain()
@@ -43,7 +43,7 @@ async def drained(lane: Lane):
 
 
 async def test_an_ordered_lane_writes_every_tick_in_order(output):
-    lane = OrderedLane("history", output.write, capacity=10)
+    lane = OrderedQueue("history", output.write, capacity=10)
     for tick_ms in (5, 10, 15):
         lane.offer(states(tick_ms))
     await drained(lane)
@@ -51,7 +51,7 @@ async def test_an_ordered_lane_writes_every_tick_in_order(output):
 
 
 async def test_an_ordered_lane_keeps_ticks_while_its_output_is_down(output):
-    lane = OrderedLane("history", output.write, capacity=10)
+    lane = OrderedQueue("history", output.write, capacity=10)
     output.is_down = True
     lane.offer(states(5))
     lane.offer(states(10))
@@ -67,7 +67,7 @@ async def test_an_ordered_lane_keeps_ticks_while_its_output_is_down(output):
 
 
 async def test_a_full_ordered_lane_drops_the_oldest_and_counts_it(output):
-    lane = OrderedLane("history", output.write, capacity=2)
+    lane = OrderedQueue("history", output.write, capacity=2)
     for tick_ms in (5, 10, 15):
         lane.offer(states(tick_ms))
     assert lane.dropped_total == 1
@@ -76,7 +76,7 @@ async def test_a_full_ordered_lane_drops_the_oldest_and_counts_it(output):
 
 
 async def test_a_newest_lane_writes_only_the_newest_tick_of_each_city(output):
-    lane = NewestLane("redis", output.write)
+    lane = NewestQueue("redis", output.write)
     for tick_ms in (5, 10):
         lane.offer(states(tick_ms))
         lane.offer(states(tick_ms, "ams"))
@@ -91,7 +91,7 @@ async def test_a_tick_offered_during_a_write_is_written_next(output):
         await release.wait()
         await output.write(tick)
 
-    lane = NewestLane("redis", slow)
+    lane = NewestQueue("redis", slow)
     lane.offer(states(5))
     writer = asyncio.create_task(lane.run())
     await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_a_tick_offered_during_a_write_is_written_next(output):
 
 
 def test_pending_ticks_are_told_by_city(output):
-    lane = OrderedLane("history", output.write, capacity=10)
+    lane = OrderedQueue("history", output.write, capacity=10)
     lane.offer(states(5, "ams"))
     lane.offer(states(10))
     assert lane.oldest_pending_ms({"nyc"}) == 10
@@ -119,7 +119,7 @@ async def test_a_tick_that_is_refused_for_good_is_given_up_and_the_next_one_writ
             raise error
         await output.write(tick)
 
-    lane = OrderedLane("history", write, capacity=10)
+    lane = OrderedQueue("history", write, capacity=10)
     lane.offer(states(5))
     lane.offer(states(10))
     with stamina.set_testing(True, attempts=100):
@@ -135,7 +135,7 @@ async def test_a_cancelled_writer_ends_in_mid_write():
         started.set()
         await asyncio.Event().wait()
 
-    lane = OrderedLane("history", hang, capacity=10)
+    lane = OrderedQueue("history", hang, capacity=10)
     lane.offer(states(5))
     writer = asyncio.create_task(lane.run())
     await started.wait()

@@ -13,7 +13,7 @@ from fallback.guards.deadline import request_deadline
 from pricing.errors import DependencySaturated, DependencyUnavailable
 from pricing.model import Source
 from pricing.reading.answer import FallbackReason, Via, caching_headers
-from pricing.reading.guarded_store import store_rungs
+from pricing.reading.guarded_store import guarded_stores
 from pricing.reading.policy import Level, ReadPolicy, level_of, stale_limit_ms
 from tests.support.api import ZONES, LadderWorld
 from tests.support.waiting import until
@@ -265,7 +265,7 @@ async def test_zones_that_the_memo_is_asked_for_are_read_again_beside_another():
     world = LadderWorld(memo_ms=60_000)
     world.cache.put(zone_state("z1"), zone_state("z2"), zone_state("z10"))
     now_s = [1_000.0]
-    world.rungs = store_rungs(
+    world.rungs = guarded_stores(
         cache=world.cache,
         store=world.store,
         breakers=world.breakers,

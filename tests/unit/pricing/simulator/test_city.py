@@ -9,14 +9,14 @@ from pricing.model import MICRO
 from pricing.simulator.build import living_city
 from pricing.simulator.city import HISTORY_MS, LivingCity
 from pricing.simulator.city_events import DriverStatus, Emission, RideRequest
-from pricing.simulator.disturbances import Duplicates, Happening, LetOut, Outage, Skew, Storm
+from pricing.simulator.disturbances import Disturbance, Duplicates, LetOut, Outage, Skew, Storm
 from tests.support.grid_city import grid_zones
 
 START_MS = 1_795_000_000_000
 MINUTE_MS = 60_000
 
 
-def _city(seed: int = 1, *, happenings: Sequence[Happening] = (), name: str = "") -> LivingCity:
+def _city(seed: int = 1, *, happenings: Sequence[Disturbance] = (), name: str = "") -> LivingCity:
     return living_city(
         grid_zones(), start_ms=START_MS, seed=seed, scale=0.5, name=name, happenings=happenings
     )

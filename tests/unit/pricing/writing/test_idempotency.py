@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pricing.writing.idempotency import KeyReused, RecentAnswers
+from pricing.writing.idempotency import IdempotencyStore, KeyReused
 
 
 class Work:
@@ -28,14 +28,14 @@ class Work:
 
 
 async def test_repeat_gets_the_first_answer_and_does_no_work():
-    answers, work = RecentAnswers(), Work()
+    answers, work = IdempotencyStore(), Work()
     assert await answers.once("k", b"f", work) == b"answer"
     assert await answers.once("k", b"f", Work(b"other")) == b"answer"
     assert work.runs == 1
 
 
 async def test_other_fingerprint_is_refused_also_while_the_first_is_under_way():
-    answers, work = RecentAnswers(), Work()
+    answers, work = IdempotencyStore(), Work()
     work.may_end.clear()
     first = asyncio.create_task(answers.once("k", b"f", work))
     await asyncio.sleep(0)
@@ -49,13 +49,13 @@ async def test_other_fingerprint_is_refused_also_while_the_first_is_under_way():
 
 
 async def test_calls_at_once_share_one_run():
-    answers, work = RecentAnswers(), Work()
+    answers, work = IdempotencyStore(), Work()
     results = await asyncio.gather(*(answers.once("k", b"f", work) for _ in range(10)))
     assert (set(results), work.runs) == ({b"answer"}, 1)
 
 
 async def test_caller_who_goes_away_does_not_take_the_answer_along():
-    answers, work = RecentAnswers(), Work()
+    answers, work = IdempotencyStore(), Work()
     work.may_end.clear()
     first, second = [asyncio.create_task(answers.once("k", b"f", work)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -67,7 +67,7 @@ async def test_caller_who_goes_away_does_not_take_the_answer_along():
 
 
 async def test_failure_reaches_all_who_wait_and_is_not_remembered():
-    answers, work = RecentAnswers(), Work(failure=OSError("down"))
+    answers, work = IdempotencyStore(), Work(failure=OSError("down"))
     results = await asyncio.gather(
         *(answers.once("k", b"f", work) for _ in range(3)), return_exceptions=True
     )
@@ -79,7 +79,7 @@ async def test_failure_reaches_all_who_wait_and_is_not_remembered():
 
 @pytest.mark.parametrize("bound", [{"max_answers": 2}, {"max_bytes": 12}])
 async def test_oldest_answers_go_when_a_bound_is_reached(bound):
-    answers, work = RecentAnswers(**bound), Work()
+    answers, work = IdempotencyStore(**bound), Work()
     for key in "abc":
         await answers.once(key, b"f", work)
     assert len(answers) == 2
@@ -91,7 +91,7 @@ async def test_oldest_answers_go_when_a_bound_is_reached(bound):
 
 async def test_answer_is_forgotten_at_its_age():
     now_s = 0.0
-    answers, work = RecentAnswers(max_age_s=10, now_s=lambda: now_s), Work()
+    answers, work = IdempotencyStore(max_age_s=10, now_s=lambda: now_s), Work()
     await answers.once("k", b"f", work)
     now_s = 9.9
     await answers.once("k", b"f", work)

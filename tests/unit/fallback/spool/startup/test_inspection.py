@@ -9,7 +9,13 @@ from fallback.spool.format.io import Access
 from fallback.spool.format.record import Entry
 from fallback.spool.format.scan import Damage
 from fallback.spool.format.segment import HEADER_BYTES
-from fallback.spool.startup.inspection import Hurt, Seen, is_held, read_spool, segments
+from fallback.spool.startup.inspection import (
+    DamagedSpan,
+    InspectedRecord,
+    is_held,
+    read_spool,
+    segments,
+)
 from tests.support.faulty_files import FaultyFiles
 from tests.support.stepped_spool import DIRECTORY, SteppedSpool, small_config
 
@@ -34,11 +40,11 @@ def spool(files):
 
 def _seen(files, **options) -> list[tuple[int, bool]]:
     found = read_spool(DIRECTORY, files, **options)
-    return [(one.record.seq, one.is_pending) for one in found if isinstance(one, Seen)]
+    return [(one.record.seq, one.is_pending) for one in found if isinstance(one, InspectedRecord)]
 
 
-def _hurt(files) -> list[Hurt]:
-    return [one for one in read_spool(DIRECTORY, files) if isinstance(one, Hurt)]
+def _hurt(files) -> list[DamagedSpan]:
+    return [one for one in read_spool(DIRECTORY, files) if isinstance(one, DamagedSpan)]
 
 
 def test_open_spool_is_read_whole_and_left_alone(files, spool):
@@ -62,7 +68,9 @@ def test_spool_of_dead_process_is_not_held(files, spool):
 
 
 def test_empty_directory_has_no_cursor():
-    assert _hurt(FaultyFiles()) == [Hurt("cursor", Damage(0, 2 * SLOT_BYTES, 0, 0), is_tail=False)]
+    assert _hurt(FaultyFiles()) == [
+        DamagedSpan("cursor", Damage(0, 2 * SLOT_BYTES, 0, 0), is_tail=False)
+    ]
 
 
 def test_damaged_record_is_told_and_its_neighbours_are_read(files, spool):
@@ -78,7 +86,9 @@ def test_damaged_record_is_told_and_its_neighbours_are_read(files, spool):
 def test_damaged_header_is_told(files, spool):
     name = spool.placed[0].segment
     files.damage(DIRECTORY / name.file_name(), 0, b"\xff")
-    assert _hurt(files) == [Hurt(name.file_name(), Damage(0, HEADER_BYTES, 1, 0), is_tail=False)]
+    assert _hurt(files) == [
+        DamagedSpan(name.file_name(), Damage(0, HEADER_BYTES, 1, 0), is_tail=False)
+    ]
     assert len(_seen(files)) == 12
 
 
@@ -101,9 +111,9 @@ def test_torn_tail_is_told_as_one(files, spool):
 
 def test_segment_deleted_meanwhile_is_passed_over(files, spool):
     found = read_spool(DIRECTORY, files)
-    assert isinstance(next(found), Seen)
+    assert isinstance(next(found), InspectedRecord)
     second = segments(DIRECTORY, files)[1]
     files.unlink(DIRECTORY / second.file_name())
-    rest = [one.record.seq for one in found if isinstance(one, Seen)]
+    rest = [one.record.seq for one in found if isinstance(one, InspectedRecord)]
     assert second.base not in rest
     assert rest[-1] == 12

@@ -12,8 +12,8 @@ from fallback.spool.format.io import Access
 from fallback.spool.format.scan import Damage
 from fallback.spool.format.segment import SegmentName
 from fallback.spool.startup.quarantine import Quarantine, keep_damage
-from fallback.spool.writing.preallocation import FILE_NAME, Spare
-from fallback.spool.writing.quota import DEFAULT_QUOTA_BYTES, Ledger, Space, quota_for
+from fallback.spool.writing.preallocation import FILE_NAME, Preallocation
+from fallback.spool.writing.quota import DEFAULT_QUOTA_BYTES, DiskUsage, Space, quota_for
 from tests.support.faulty_files import FaultyFiles
 from tests.support.stepped_spool import DIRECTORY, small_config
 
@@ -45,8 +45,8 @@ def test_quota_for_volume_is_a_quarter_within_bounds(free, quota):
     assert quota_for(free) == quota
 
 
-def _ledger(files, **changes) -> Ledger:
-    return Ledger(files, DIRECTORY, small_config(**changes))
+def _ledger(files, **changes) -> DiskUsage:
+    return DiskUsage(files, DIRECTORY, small_config(**changes))
 
 
 def test_ledger_adds_replaces_and_takes_out():
@@ -89,9 +89,9 @@ def test_ledger_keeps_the_free_floor():
     assert ledger.space(0).free == 10_000
 
 
-def _spare(files, **changes) -> tuple[Spare, Ledger]:
+def _spare(files, **changes) -> tuple[Preallocation, DiskUsage]:
     ledger = _ledger(files, **changes)
-    return Spare(files, DIRECTORY, 1024, ledger), ledger
+    return Preallocation(files, DIRECTORY, 1024, ledger), ledger
 
 
 def test_spare_is_full_of_zeros_and_counted():
@@ -107,7 +107,9 @@ def test_spare_is_full_of_zeros_and_counted():
 def test_spare_larger_than_a_piece_is_written_whole():
     files = FaultyFiles()
     config = SpoolConfig(segment_bytes=MIB + 5, quota_bytes=8 * MIB, free_floor_bytes=0)
-    spare = Spare(files, DIRECTORY, config.segment_bytes, Ledger(files, DIRECTORY, config))
+    spare = Preallocation(
+        files, DIRECTORY, config.segment_bytes, DiskUsage(files, DIRECTORY, config)
+    )
     assert spare.prepare()
     assert files.size(spare.path) == MIB + 5
 
