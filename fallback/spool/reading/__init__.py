@@ -1,4 +1,4 @@
 """The side that hands out: lanes, their read-ahead, the index, compaction.
 
-Imports `spool.format` and the values of `spool.writing`.
+Imports `spool.format`, `spool.writing` and what `spool.startup` recovered.
 """
