@@ -11,13 +11,13 @@ not ours, is no override.
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
 
+from fallback.atomic_file import replace_file, sync_directory
 from fallback.mode import Bounds, BoundsKind, Level
 
 _log = structlog.get_logger(__name__)
@@ -196,22 +196,10 @@ class OverrideFile:
     def save(self, override: Override) -> None:
         """Put it on the disk: whole or not at all, and there after a power cut."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(encode(override))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-        self._sync_directory()
+        replace_file(self._path, encode(override), mode=0o644)
 
     def clear(self) -> None:
         """Take it off the disk."""
         self._path.unlink(missing_ok=True)
-        self._sync_directory()
-
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        # Else a power cut would bring back an override that an operator has ended.
+        sync_directory(self._path.parent)

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from fallback.atomic_file import replace_file, sync_directory
 from fallback.errors import DeadLettersFull
 
 _SUFFIX = ".json"
@@ -156,7 +157,7 @@ class DeadLetterBox:
             self._path(identity).unlink()
         except FileNotFoundError:
             return False
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
         return True
 
     def ask_retry(self, identity: str) -> bool:
@@ -170,8 +171,8 @@ class DeadLetterBox:
             path.rename(target / path.name)
         except FileNotFoundError:  # another process was quicker
             return False
-        _sync_directory(target)
-        _sync_directory(self._directory)
+        sync_directory(target)
+        sync_directory(self._directory)
         return True
 
     def ask_due(self, strategies: Mapping[str, Strategy], most: int) -> int:
@@ -272,21 +273,5 @@ def _files(directory: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; durable on return."""
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace_file(path, data, mode=0o640)

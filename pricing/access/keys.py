@@ -24,6 +24,7 @@ from typing import Any
 
 import structlog
 
+from fallback.atomic_file import replace_file
 from fallback.background import in_background
 from pricing.errors import PricingError
 
@@ -182,14 +183,8 @@ class KeyFile:
 
     def _write(self, keys: Mapping[str, Key]) -> None:
         content = {"version": _VERSION, "keys": [asdict(key) for key in keys.values()]}
-        fresh = f"{self.path}.new"
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(fresh).replace(self.path)
+            replace_file(self.path, json.dumps(content, indent=1).encode())
         except OSError as error:
             raise KeysError(f"{self.path}: {error.strerror}") from error
 

@@ -1,8 +1,8 @@
 r"""The zones' last known states on disk, for a start with everything dead.
 
-One file, replaced as a whole: written beside it, synced, renamed, and the directory synced, so
-that a reader finds the old one or the new one and never half of either. A file that is torn,
-foreign or of another version is ignored: the next write replaces it. Nothing here is fatal.
+One file, replaced as a whole, so that a reader finds the old one or the new one and never half of
+either. A file that is torn, foreign or of another version is ignored: the next write replaces it.
+Nothing here is fatal.
 
 Format, integers big-endian: the eight bytes `EQZONES\n`, a version (u16), the CRC-32 of the
 payload (u32), the payload's length (u64), the payload: a JSON object of `saved_at_ms` and
@@ -11,11 +11,9 @@ payload (u32), the payload's length (u64), the payload: a JSON object of `saved_
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +21,7 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from fallback.atomic_file import replace_file
 from pricing.model import Signal, ZoneState
 
 _log = structlog.get_logger(__name__)
@@ -102,15 +101,10 @@ class SnapshotFile:
 
     def write(self, snapshot: Snapshot) -> bool:
         """Replace the file; False where the disk would not, with a warning the first time."""
-        beside = self._path.with_name(f"{FILE_NAME}.{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            _write_synced(beside, encode(snapshot))
-            beside.replace(self._path)
-            _sync_directory(self._path.parent)
+            replace_file(self._path, encode(snapshot), mode=0o644)
         except OSError as error:
-            with suppress(OSError):
-                beside.unlink()
             if self._is_writable:
                 _log.warning("zone snapshots cannot be written", reason=error.strerror)
             self._is_writable = False
@@ -134,21 +128,6 @@ class SnapshotFile:
             return None
         self._on_outcome("loaded")
         return snapshot
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _state(row: Any) -> ZoneState:

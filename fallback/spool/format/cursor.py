@@ -128,7 +128,10 @@ def _read_slot(file: File, number: int) -> tuple[int, Cursor] | None:
 
 
 def _create(files: Files, directory: Path) -> None:
-    """Make the file at its full size: a full disk cannot stop an acknowledgement later."""
+    """Make the file at its full size: a full disk cannot stop an acknowledgement later.
+
+    Not by `replace_file`: every step goes through the port, so that tests crash between them.
+    """
     draft = directory / f"{FILE_NAME}.tmp"
     if draft.name in files.names(directory):
         files.unlink(draft)

@@ -12,6 +12,8 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from fallback.atomic_file import sync_directory
+
 
 class Access(Enum):
     """How to open a file. Every file is binary and accessed by offset."""
@@ -192,11 +194,7 @@ class RealFiles:
         path.rmdir()
 
     def sync_directory(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(path)
 
     def free_bytes(self, directory: Path) -> int:
         volume = os.statvfs(directory)
