@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from benchmarks.benchmark import Case
 from pricing.surge.city import CityStates, CitySurge
+from pricing.surge.events import DemandEvent, SupplyEvent
 from pricing.surge.policy.file import load_policy
-from pricing.surge.window import WindowConfig
+from pricing.surge.policy.windows import WindowConfig
 from pricing.zones import load_catalogue
 
 _CITY = "nyc"
@@ -39,21 +40,25 @@ class _City:
         self.sent += 1
         event_id, zone_id = f"event-{self.sent}", self.zone_ids[self.sent % len(self.zone_ids)]
         if index < _REQUESTS:
-            self.surge.add_request(
-                request_id=event_id,
-                event_id=event_id,
-                zone_id=zone_id,
-                occurred_ms=at_ms,
-                arrived_ms=at_ms,
+            self.surge.add(
+                DemandEvent(
+                    request_id=event_id,
+                    event_id=event_id,
+                    zone_id=zone_id,
+                    occurred_ms=at_ms,
+                    arrived_ms=at_ms,
+                )
             )
         else:
-            self.surge.add_heartbeat(
-                driver_id=f"driver-{self.sent % _DRIVERS}",
-                event_id=event_id,
-                zone_id=zone_id,
-                available=self.sent % 3 > 0,
-                occurred_ms=at_ms,
-                arrived_ms=at_ms,
+            self.surge.add(
+                SupplyEvent(
+                    driver_id=f"driver-{self.sent % _DRIVERS}",
+                    event_id=event_id,
+                    zone_id=zone_id,
+                    available=self.sent % 3 > 0,
+                    occurred_ms=at_ms,
+                    arrived_ms=at_ms,
+                )
             )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 from pricing.metrics.api import new_registry
-from pricing.surge.admission import Admission
 from pricing.surge.city import CityStates
+from pricing.surge.events import Disposition
 
-_MISDATED = Admission.OVERDUE | Admission.FUTURE
-"""Facts beside what became of a record."""
+_MISDATED = Disposition.OVERDUE | Disposition.FUTURE
+"""Flags that stand beside what became of a record."""
 
 
 class ProcessorMetrics:
@@ -59,12 +59,12 @@ class ProcessorMetrics:
             registry=registry,
         )
 
-    def read(self, event_type: str, admission: Admission | None) -> None:
+    def read(self, event_type: str, disposition: Disposition | None) -> None:
         """Count one record; None for one that could not be read."""
-        if admission is None:
+        if disposition is None:
             self._records.labels(event_type, "dead_lettered").inc()
             return
-        for flag in admission:
+        for flag in disposition:
             name = (flag.name or "").lower()
             if flag in _MISDATED:
                 self._dates.labels(event_type, name).inc()

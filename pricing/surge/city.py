@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from pricing.model import Signal, Zone, ZoneState, is_changed
 from pricing.surge.confidence import confidence_of
+from pricing.surge.events import DemandEvent, Disposition, SupplyEvent
 from pricing.surge.policy.policy import Policy, ZoneRules, decide
+from pricing.surge.policy.windows import WindowConfig
 from pricing.surge.ticks import is_full_snapshot_due
-from pricing.surge.window import Admission, CityCounts, CityWindow, WindowConfig
+from pricing.surge.window import CityCounts, CityWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +23,7 @@ class CityStates:
     signal: Signal
     states: tuple[ZoneState, ...]
     changed: tuple[ZoneState, ...]
-    """Those that tell more than at the tick before, and those whose turn it is."""
+    """Those that differ from the tick before, and those whose full snapshot is due."""
 
 
 class CitySurge:
@@ -46,43 +48,11 @@ class CitySurge:
             self._zones[zone.zone_id] = (zone, policy.rules_for(zone))
         self._previous: tuple[ZoneState, ...] = ()
 
-    def add_request(
-        self, *, request_id: str, event_id: str, zone_id: str, occurred_ms: int, arrived_ms: int
-    ) -> Admission:
-        """Take one record of a ride request."""
-        known = self._zones.get(zone_id)
-        if known is None:
-            return Admission.UNKNOWN_ZONE
-        return self._window.add_request(
-            request_id=request_id,
-            event_id=event_id,
-            zone_id=known[0].zone_id,  # the catalogue's string: no request keeps one of its own
-            occurred_ms=occurred_ms,
-            arrived_ms=arrived_ms,
-        )
-
-    def add_heartbeat(
-        self,
-        *,
-        driver_id: str,
-        event_id: str,
-        zone_id: str,
-        available: bool,
-        occurred_ms: int,
-        arrived_ms: int,
-    ) -> Admission:
-        """Take one record of a driver's status."""
-        known = self._zones.get(zone_id)
-        if known is None:
-            return Admission.UNKNOWN_ZONE
-        return self._window.add_heartbeat(
-            driver_id=driver_id,
-            event_id=event_id,
-            zone_id=known[0].zone_id,
-            available=available,
-            occurred_ms=occurred_ms,
-            arrived_ms=arrived_ms,
-        )
+    def add(self, event: DemandEvent | SupplyEvent) -> Disposition:
+        """Take one event, in any order, and long before its first tick if need be."""
+        if event.zone_id not in self._zones:
+            return Disposition.UNKNOWN_ZONE
+        return self._window.add(event)
 
     def states_at(self, tick_ms: int) -> CityStates:
         """Every zone at a tick. Ticks must rise; some may be left out.
@@ -107,7 +77,7 @@ class CitySurge:
             changed=tuple(
                 state
                 for state, before in zip(states, previous, strict=True)
-                if is_changed(state, before) or self._is_turn(state)
+                if is_changed(state, before) or self._is_full_snapshot_due(state)
             ),
         )
 
@@ -117,7 +87,7 @@ class CitySurge:
         if counted_ms is not None and counted_ms < before_ms:
             self._previous = tuple(self._states(before_ms, self._window.count(before_ms)))
 
-    def _is_turn(self, state: ZoneState) -> bool:
+    def _is_full_snapshot_due(self, state: ZoneState) -> bool:
         return is_full_snapshot_due(
             state.zone_id, state.window_end_ms, tick_ms=self._config.tick_ms
         )

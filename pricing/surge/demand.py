@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pricing.surge.admission import Admission
+from pricing.surge.events import Disposition
 from pricing.surge.tick_schedule import TickSchedule
 from pricing.surge.ticks import last_tick
 
@@ -53,32 +53,32 @@ class DemandWindow:
     def __init__(self, *, window_ms: int, tick_ms: int) -> None:
         self._window_ms = window_ms
         self._tick_ms = tick_ms
-        self._calendar = TickSchedule(_Due, tick_ms=tick_ms)
+        self._schedule = TickSchedule(_Due, tick_ms=tick_ms)
         self._runs: dict[str, tuple[_Run, ...]] = {}
         self._demand: dict[str, int] = {}
 
-    def add(self, request_id: str, copy: Copy, *, first_ms: int) -> Admission:
+    def add(self, request_id: str, copy: Copy, *, first_ms: int) -> Disposition:
         """Take one copy; `first_ms` is the first tick at which it is visible."""
-        next_ms = self._calendar.next_ms
+        next_ms = self._schedule.next_ms
         start_ms = max(first_ms, next_ms)
         stop_ms = self._tick_ms + last_tick(
             copy.event_ms, window_ms=self._window_ms, tick_ms=self._tick_ms
         )
         if stop_ms <= start_ms:
-            return Admission.LATE
+            return Disposition.LATE
         held = self._runs.get(request_id, ())
         runs = _lay_over(held, _Run(start_ms, stop_ms, copy))
         if runs == held:
-            return Admission.DUPLICATE
+            return Disposition.DUPLICATE
         self._replace(request_id, held, runs)
-        overdue = Admission.OVERDUE if first_ms < next_ms else Admission(0)
+        overdue = Disposition.OVERDUE if first_ms < next_ms else Disposition(0)
         if any(run.copy.event_id == copy.event_id for run in held):
-            return Admission.DUPLICATE | overdue
-        return Admission.COUNTED | overdue
+            return Disposition.DUPLICATE | overdue
+        return Disposition.COUNTED | overdue
 
     def count(self, tick_ms: int) -> dict[str, int]:
         """Requests by zone at a tick; zones with none are absent. Ticks must rise."""
-        for due in self._calendar.due(tick_ms):
+        for due in self._schedule.due(tick_ms):
             for zone_id, change in due.changes.items():
                 self._shift(zone_id, change)
             for request_id in due.ending:
@@ -87,15 +87,15 @@ class DemandWindow:
 
     def _replace(self, request_id: str, held: Sequence[_Run], runs: tuple[_Run, ...]) -> None:
         self._runs[request_id] = runs
-        self._schedule(held, -1)
-        self._schedule(runs, +1)
+        self._shift_at_bounds(held, -1)
+        self._shift_at_bounds(runs, +1)
         if not held or held[-1].stop_ms != runs[-1].stop_ms:
-            self._calendar.at(runs[-1].stop_ms).ending.append(request_id)
+            self._schedule.at(runs[-1].stop_ms).ending.append(request_id)
 
-    def _schedule(self, runs: Iterable[_Run], change: int) -> None:
+    def _shift_at_bounds(self, runs: Iterable[_Run], change: int) -> None:
         for run in runs:
-            self._calendar.at(run.start_ms).changes[run.copy.zone_id] += change
-            self._calendar.at(run.stop_ms).changes[run.copy.zone_id] -= change
+            self._schedule.at(run.start_ms).changes[run.copy.zone_id] += change
+            self._schedule.at(run.stop_ms).changes[run.copy.zone_id] -= change
 
     def _shift(self, zone_id: str, change: int) -> None:
         count = self._demand.get(zone_id, 0) + change

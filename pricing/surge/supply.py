@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pricing.model import Signal
-from pricing.surge.admission import Admission
+from pricing.surge.events import Disposition
 from pricing.surge.policy.windows import WindowConfig
 from pricing.surge.tick_schedule import TickSchedule
 
@@ -35,30 +35,30 @@ class SupplyWindow:
 
     def __init__(self, config: WindowConfig) -> None:
         self._config = config
-        self._calendar: TickSchedule[dict[str, Heartbeat]] = TickSchedule(
+        self._schedule: TickSchedule[dict[str, Heartbeat]] = TickSchedule(
             dict, tick_ms=config.tick_ms
         )
         self._newest: dict[str, Heartbeat] = {}
         self._clock_ms: int | None = None
 
-    def add(self, driver_id: str, heartbeat: Heartbeat, *, first_ms: int) -> Admission:
+    def add(self, driver_id: str, heartbeat: Heartbeat, *, first_ms: int) -> Disposition:
         """Take one heartbeat; `first_ms` is the first tick at which it is visible."""
-        next_ms = self._calendar.next_ms
+        next_ms = self._schedule.next_ms
         if self._is_late(heartbeat.event_ms, max(first_ms, next_ms)):
-            return Admission.LATE
-        waiting = self._calendar.at(first_ms)
+            return Disposition.LATE
+        waiting = self._schedule.at(first_ms)
         known = (waiting.get(driver_id), self._newest.get(driver_id))
         if heartbeat in known:
-            return Admission.DUPLICATE
-        overdue = Admission.OVERDUE if first_ms < next_ms else Admission(0)
+            return Disposition.DUPLICATE
+        overdue = Disposition.OVERDUE if first_ms < next_ms else Disposition(0)
         _keep_newest(waiting, driver_id, heartbeat)
         if any(other is not None and other.event_id == heartbeat.event_id for other in known):
-            return Admission.DUPLICATE | overdue
-        return Admission.COUNTED | overdue
+            return Disposition.DUPLICATE | overdue
+        return Disposition.COUNTED | overdue
 
     def count(self, tick_ms: int) -> tuple[dict[str, int], Signal]:
         """Available drivers by zone at a tick, and the signal. Ticks must rise."""
-        for heartbeats in self._calendar.due(tick_ms):
+        for heartbeats in self._schedule.due(tick_ms):
             for driver_id, heartbeat in heartbeats.items():
                 _keep_newest(self._newest, driver_id, heartbeat)
                 if self._clock_ms is None or heartbeat.event_ms > self._clock_ms:

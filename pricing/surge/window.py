@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pricing.model import Signal
-from pricing.surge.admission import Admission
 from pricing.surge.demand import Copy, DemandWindow
+from pricing.surge.events import DemandEvent, Disposition, SupplyEvent
 from pricing.surge.policy.windows import WindowConfig
 from pricing.surge.supply import Heartbeat, SupplyWindow
 from pricing.surge.ticks import event_time, first_tick, is_future
-
-__all__ = ["Admission", "CityCounts", "CityWindow", "WindowConfig"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +40,21 @@ class CityWindow:
         self._demand = DemandWindow(window_ms=config.demand_window_ms, tick_ms=config.tick_ms)
         self._supply = SupplyWindow(config)
 
-    def add_request(
-        self, *, request_id: str, event_id: str, zone_id: str, occurred_ms: int, arrived_ms: int
-    ) -> Admission:
-        """Take one record of a ride request."""
-        event_ms = event_time(occurred_ms, arrived_ms)
-        admission = self._demand.add(
-            request_id,
-            Copy(event_ms, event_id, zone_id),
-            first_ms=self._first_ms(event_ms, arrived_ms),
+    def add(self, event: DemandEvent | SupplyEvent) -> Disposition:
+        """Take one event."""
+        event_ms = event_time(event.occurred_ms, event.arrived_ms)
+        first_ms = first_tick(
+            event_ms, event.arrived_ms, tick_ms=self.config.tick_ms, grace_ms=self.config.grace_ms
         )
-        return _with_future(admission, occurred_ms, arrived_ms)
-
-    def add_heartbeat(
-        self,
-        *,
-        driver_id: str,
-        event_id: str,
-        zone_id: str,
-        available: bool,
-        occurred_ms: int,
-        arrived_ms: int,
-    ) -> Admission:
-        """Take one record of a driver's status."""
-        event_ms = event_time(occurred_ms, arrived_ms)
-        admission = self._supply.add(
-            driver_id,
-            Heartbeat(event_ms, event_id, zone_id, available),
-            first_ms=self._first_ms(event_ms, arrived_ms),
-        )
-        return _with_future(admission, occurred_ms, arrived_ms)
+        if isinstance(event, DemandEvent):
+            copy = Copy(event_ms, event.event_id, event.zone_id)
+            disposition = self._demand.add(event.request_id, copy, first_ms=first_ms)
+        else:
+            heartbeat = Heartbeat(event_ms, event.event_id, event.zone_id, event.available)
+            disposition = self._supply.add(event.driver_id, heartbeat, first_ms=first_ms)
+        if is_future(event.occurred_ms, event.arrived_ms):
+            return disposition | Disposition.FUTURE
+        return disposition
 
     def count(self, tick_ms: int) -> CityCounts:
         """Demand, supply and signal at a tick. Ticks must rise; some may be left out.
@@ -87,14 +70,3 @@ class CityWindow:
         supply, signal = self._supply.count(tick_ms)
         self.counted_ms = tick_ms
         return CityCounts(demand, supply, signal)
-
-    def _first_ms(self, event_ms: int, arrived_ms: int) -> int:
-        return first_tick(
-            event_ms, arrived_ms, tick_ms=self.config.tick_ms, grace_ms=self.config.grace_ms
-        )
-
-
-def _with_future(admission: Admission, occurred_ms: int, arrived_ms: int) -> Admission:
-    if is_future(occurred_ms, arrived_ms):
-        return admission | Admission.FUTURE
-    return admission

@@ -86,7 +86,7 @@ async def open_processor(
             intake=Intake(
                 catalogue=catalogue,
                 locator=ZoneLocator(catalogue),
-                burial=burial,
+                dead_letters=burial,
                 metrics=metrics,
             ),
             burial=burial,

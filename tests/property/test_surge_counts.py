@@ -13,7 +13,9 @@ from typing import Literal
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from pricing.surge.window import Admission, CityWindow, WindowConfig
+from pricing.surge.events import DemandEvent, Disposition, SupplyEvent
+from pricing.surge.policy.windows import WindowConfig
+from pricing.surge.window import CityWindow
 from tests.support.surge_model import Beat, Counts, Record, Request, Windows, counts_at
 
 unhurried = settings(deadline=None)
@@ -52,11 +54,10 @@ def expected(records: list[Record], tick_ms: int, config: WindowConfig) -> Count
     return counts_at(records, tick_ms, windows_of(config))
 
 
-def add(window: CityWindow, record: Record) -> Admission:
+def add(window: CityWindow, record: Record) -> Disposition:
     fields = {name: getattr(record, name) for name in record.__slots__}
-    if isinstance(record, Request):
-        return window.add_request(**fields)
-    return window.add_heartbeat(**fields)
+    kind = DemandEvent if isinstance(record, Request) else SupplyEvent
+    return window.add(kind(**fields))
 
 
 def counted(window: CityWindow, tick_ms: int) -> Counts:
@@ -240,7 +241,7 @@ def test_late_record_changes_no_tick_to_come(config, trace):
                 arrived_ms=step.arrived_ms + tick_ms,
                 occurred_ms=step.occurred_ms + tick_ms,
             )
-            if Admission.LATE not in add(window, record):
+            if Disposition.LATE not in add(window, record):
                 kept.append(record)
 
 
@@ -255,9 +256,9 @@ def test_window_is_empty_again_after_its_memory(config, records):
     assert not window._demand._runs
     assert not window._demand._demand
     assert not window._supply._newest
-    for calendar in (window._demand._calendar, window._supply._calendar):
-        assert not calendar._entries
-        assert not calendar._ticks
+    for schedule in (window._demand._schedule, window._supply._schedule):
+        assert not schedule._entries
+        assert not schedule._ticks
 
 
 def of_one_tick(records: list[Record], tick_ms: int, config: WindowConfig) -> Counts:
@@ -278,6 +279,6 @@ def test_lone_request_is_late_only_if_no_tick_to_come_sees_it(config, record):
     window = CityWindow(config)
     window.count(200)
     if isinstance(record, Request):
-        is_late = Admission.LATE in add(window, record)
+        is_late = Disposition.LATE in add(window, record)
         to_come = range(210, 400, TICK)
         assert is_late == (not any(expected([record], t, config).zones for t in to_come))

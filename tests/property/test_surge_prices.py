@@ -20,7 +20,7 @@ from pricing.surge.policy.policy import (
     rounding,
 )
 from pricing.surge.policy.reasons import Reason
-from pricing.surge.window import WindowConfig
+from pricing.surge.policy.windows import WindowConfig
 from tests.support import surge_model
 
 unhurried = settings(deadline=None)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing.surge.admission import Admission
 from pricing.surge.city import CitySurge
+from pricing.surge.events import DemandEvent, Disposition, SupplyEvent
 from pricing.surge.policy.file import load_policy
-from pricing.surge.window import WindowConfig
+from pricing.surge.policy.windows import WindowConfig
 from tests.support.grid_city import grid_zones
 from tests.support.surge_model import (
     Beat,
@@ -69,9 +69,9 @@ def city_with(records: list[Record]) -> CitySurge:
     known = {zone.zone_id for zone in ZONES}
     for record in records:
         fields = {name: getattr(record, name) for name in record.__slots__}
-        is_request = isinstance(record, Request)
-        admission = city.add_request(**fields) if is_request else city.add_heartbeat(**fields)
-        assert (admission is Admission.UNKNOWN_ZONE) == (record.zone_id not in known)
+        kind = DemandEvent if isinstance(record, Request) else SupplyEvent
+        disposition = city.add(kind(**fields))
+        assert (disposition is Disposition.UNKNOWN_ZONE) == (record.zone_id not in known)
     return city
 
 

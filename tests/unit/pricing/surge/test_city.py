@@ -5,8 +5,9 @@ import pytest
 
 from pricing.model import Signal
 from pricing.surge.city import CitySurge
+from pricing.surge.events import DemandEvent, Disposition, SupplyEvent
 from pricing.surge.policy.file import load_policy
-from pricing.surge.window import Admission, WindowConfig
+from pricing.surge.policy.windows import WindowConfig
 from tests.support.grid_city import grid_zones
 
 T = 600_000
@@ -22,28 +23,32 @@ def city():
 
 
 def request(city, number, at_ms, zone_id=ZONE):
-    return city.add_request(
-        request_id=f"r{number}",
-        event_id=f"e{number}",
-        zone_id=zone_id,
-        occurred_ms=at_ms,
-        arrived_ms=at_ms,
+    return city.add(
+        DemandEvent(
+            request_id=f"r{number}",
+            event_id=f"e{number}",
+            zone_id=zone_id,
+            occurred_ms=at_ms,
+            arrived_ms=at_ms,
+        )
     )
 
 
 def beat(city, number, at_ms, zone_id=ZONE):
-    return city.add_heartbeat(
-        driver_id=f"d{number}",
-        event_id=f"e{number}",
-        zone_id=zone_id,
-        available=True,
-        occurred_ms=at_ms,
-        arrived_ms=at_ms,
+    return city.add(
+        SupplyEvent(
+            driver_id=f"d{number}",
+            event_id=f"e{number}",
+            zone_id=zone_id,
+            available=True,
+            occurred_ms=at_ms,
+            arrived_ms=at_ms,
+        )
     )
 
 
 def changed_ids(states):
-    """Zones that changed, without those whose turn it is anyway."""
+    """Zones that changed, without those whose full snapshot is due anyway."""
     return [state.zone_id for state in states.changed if state.demand_count or state.supply_count]
 
 
@@ -95,8 +100,8 @@ def test_change_after_a_gap_is_one_since_the_tick_before(city):
 
 
 def test_unknown_zone_is_told_and_not_counted(city):
-    assert request(city, 1, T, "elsewhere") is Admission.UNKNOWN_ZONE
-    assert beat(city, 1, T, "elsewhere") is Admission.UNKNOWN_ZONE
+    assert request(city, 1, T, "elsewhere") is Disposition.UNKNOWN_ZONE
+    assert beat(city, 1, T, "elsewhere") is Disposition.UNKNOWN_ZONE
     assert city.states_at(T).signal is Signal.SILENT
 
 

@@ -49,16 +49,16 @@ def test_newest_closed_tick_waits_for_grace_and_margin(now_ms, expected):
 
 
 @pytest.mark.parametrize("tick_ms", [1_000, 5_000, 7_000, 60_000, 90_000])
-def test_is_turn_comes_once_a_round_of_at_most_a_minute(tick_ms):
+def test_full_snapshot_is_due_once_a_minute(tick_ms):
     rounds = max(1, 60_000 // tick_ms)
     for zone_id in ("1", "132", "z"):
-        turns = [
+        due = [
             ticks.is_full_snapshot_due(zone_id, n * tick_ms, tick_ms=tick_ms) for n in range(rounds)
         ]
-        assert turns.count(True) == 1
+        assert due.count(True) == 1
 
 
-def test_is_turn_follows_the_checksum_of_the_zone():
+def test_full_snapshot_follows_the_zone_checksum():
     # crc32(b"161") is 36,358,138, and that modulo 12 is 10.
     due = [
         t for t in range(0, 60_000, 5_000) if ticks.is_full_snapshot_due("161", t, tick_ms=5_000)

@@ -5,7 +5,9 @@ import pickle
 import pytest
 
 from pricing.model import Signal
-from pricing.surge.window import Admission, CityWindow, WindowConfig
+from pricing.surge.events import DemandEvent, Disposition, SupplyEvent
+from pricing.surge.policy.windows import WindowConfig
+from pricing.surge.window import CityWindow
 
 T = 600_000
 
@@ -16,12 +18,14 @@ def window():
 
 
 def request(window, occurred_ms, arrived_ms, *, request_id="r", event_id="e", zone_id="A"):
-    return window.add_request(
-        request_id=request_id,
-        event_id=event_id,
-        zone_id=zone_id,
-        occurred_ms=occurred_ms,
-        arrived_ms=arrived_ms,
+    return window.add(
+        DemandEvent(
+            request_id=request_id,
+            event_id=event_id,
+            zone_id=zone_id,
+            occurred_ms=occurred_ms,
+            arrived_ms=arrived_ms,
+        )
     )
 
 
@@ -35,13 +39,15 @@ def beat(
     zone_id="A",
     available=True,
 ):
-    return window.add_heartbeat(
-        driver_id=driver_id,
-        event_id=event_id,
-        zone_id=zone_id,
-        available=available,
-        occurred_ms=occurred_ms,
-        arrived_ms=occurred_ms if arrived_ms is None else arrived_ms,
+    return window.add(
+        SupplyEvent(
+            driver_id=driver_id,
+            event_id=event_id,
+            zone_id=zone_id,
+            available=available,
+            occurred_ms=occurred_ms,
+            arrived_ms=occurred_ms if arrived_ms is None else arrived_ms,
+        )
     )
 
 
@@ -64,8 +70,8 @@ def test_request_counts_at_the_specified_ticks(window, occurred_ms, arrived_ms, 
 
 
 def test_request_that_arrives_twice_counts_once(window):
-    assert request(window, 450_000, 450_000) is Admission.COUNTED
-    assert request(window, 450_000, 520_000) is Admission.DUPLICATE
+    assert request(window, 450_000, 450_000) is Disposition.COUNTED
+    assert request(window, 450_000, 520_000) is Disposition.DUPLICATE
     assert window.count(T).demand == {"A": 1}
 
 
@@ -88,7 +94,7 @@ def test_copies_of_one_instant_fall_to_the_smaller_event_id(window):
 def test_copy_that_arrives_late_takes_over_from_its_first_tick(window):
     request(window, 450_000, 450_000, event_id="b", zone_id="B")
     window.count(T)
-    assert request(window, 440_000, 602_000, event_id="a", zone_id="A") is Admission.COUNTED
+    assert request(window, 440_000, 602_000, event_id="a", zone_id="A") is Disposition.COUNTED
     assert window.count(T + 5_000).demand == {"A": 1}
 
 
@@ -103,25 +109,25 @@ def test_request_kept_by_a_later_copy_is_not_counted_twice(window):
 
 
 def test_request_outside_every_window_to_come_is_late(window):
-    assert request(window, 200_000, 599_000) is Admission.LATE
+    assert request(window, 200_000, 599_000) is Disposition.LATE
     window.count(T)
-    assert request(window, 304_999, 304_999) is Admission.LATE
-    assert request(window, 305_001, 305_001) == Admission.COUNTED | Admission.OVERDUE
+    assert request(window, 304_999, 304_999) is Disposition.LATE
+    assert request(window, 305_001, 305_001) == Disposition.COUNTED | Disposition.OVERDUE
 
 
 def test_overdue_request_counts_from_the_next_tick(window):
     window.count(T)
-    assert request(window, 599_000, 599_100) == Admission.COUNTED | Admission.OVERDUE
+    assert request(window, 599_000, 599_100) == Disposition.COUNTED | Disposition.OVERDUE
     assert window.count(T + 5_000).demand == {"A": 1}
 
 
 def test_future_date_is_told_and_corrected(window):
-    assert request(window, 700_000, 500_000) == Admission.COUNTED | Admission.FUTURE
-    assert beat(window, 700_000, 500_000) == Admission.COUNTED | Admission.FUTURE
+    assert request(window, 700_000, 500_000) == Disposition.COUNTED | Disposition.FUTURE
+    assert beat(window, 700_000, 500_000) == Disposition.COUNTED | Disposition.FUTURE
 
 
-def test_admission_flags_have_names_for_metrics():
-    flags = Admission.COUNTED | Admission.OVERDUE | Admission.FUTURE
+def test_disposition_flags_have_names_for_metrics():
+    flags = Disposition.COUNTED | Disposition.OVERDUE | Disposition.FUTURE
     assert [flag.name for flag in flags] == ["COUNTED", "OVERDUE", "FUTURE"]
 
 
@@ -162,14 +168,14 @@ def test_silent_city_that_hears_one_old_heartbeat_holds_again(window):
 
 def test_old_heartbeat_of_a_silent_city_may_count_once_it_is_held(window):
     """Beyond 180 s it cannot be the clock, but up to 220 s it can still be supply."""
-    assert beat(window, T - 195_000, T, driver_id="d1") is Admission.COUNTED
+    assert beat(window, T - 195_000, T, driver_id="d1") is Disposition.COUNTED
     assert window.count(T).signal is Signal.SILENT
     beat(window, T - 165_000, T + 4_000, driver_id="d2")
     assert window.count(T + 5_000).supply == {"A": 2}
 
 
 @pytest.mark.parametrize(
-    ("age_ms", "expected"), [(60_000, Admission.COUNTED), (60_001, Admission.LATE)]
+    ("age_ms", "expected"), [(60_000, Disposition.COUNTED), (60_001, Disposition.LATE)]
 )
 def test_heartbeat_too_old_to_count_is_late(window, age_ms, expected):
     beat(window, T, driver_id="other")
@@ -179,16 +185,16 @@ def test_heartbeat_too_old_to_count_is_late(window, age_ms, expected):
 
 def test_heartbeat_of_a_counted_tick_is_overdue(window):
     window.count(T)
-    assert beat(window, T) == Admission.COUNTED | Admission.OVERDUE
+    assert beat(window, T) == Disposition.COUNTED | Disposition.OVERDUE
     assert window.count(T + 5_000).supply == {"A": 1}
 
 
 def test_heartbeat_that_repeats_is_a_duplicate(window):
     beat(window, T)
-    assert beat(window, T) is Admission.DUPLICATE
+    assert beat(window, T) is Disposition.DUPLICATE
     window.count(T)
-    assert beat(window, T) is Admission.DUPLICATE
-    assert beat(window, T, zone_id="B") == Admission.DUPLICATE | Admission.OVERDUE
+    assert beat(window, T) is Disposition.DUPLICATE
+    assert beat(window, T, zone_id="B") == Disposition.DUPLICATE | Disposition.OVERDUE
 
 
 def test_ticks_must_rise_and_be_ticks(window):

@@ -10,7 +10,7 @@ from pricing.model import MICRO
 from pricing.surge.policy.file import load_policy, parse_policy
 from pricing.surge.policy.table import GREATEST_NUMBER
 from pricing.surge.policy.version import policy_version
-from pricing.surge.window import WindowConfig
+from pricing.surge.policy.windows import WindowConfig
 
 SHIPPED = files("pricing.surge.policy").joinpath("nyc.toml").read_text(encoding="utf-8")
 WINDOW = WindowConfig()

@@ -6,7 +6,7 @@ from pricing.surge.policy.curve import Curve
 from pricing.surge.policy.file import load_policy
 from pricing.surge.policy.policy import ZoneRules, decide
 from pricing.surge.policy.reasons import Reason
-from pricing.surge.window import WindowConfig
+from pricing.surge.policy.windows import WindowConfig
 
 POLICY = load_policy(None, WindowConfig())
 
