@@ -18,6 +18,13 @@ Adapters raise the leaves; callers catch the broad classes.
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections import Counter
+from typing import Final
+
+_ERRNO: Final = re.compile(r"^\[Errno \d+\] (.*?)(?:: '.*)?$", re.DOTALL)
+
 
 class PricingError(Exception):
     """Base of the application's own errors."""
@@ -102,3 +109,18 @@ class StartupError(PricingError):
 
 class StateUnreadable(PricingError):
     """Something in the state directory cannot be read or written. The message names the path."""
+
+
+def os_reason(error: OSError) -> str:
+    """What the operating system says, without the path; never empty, and never "None".
+
+    Of an error that stands for many files, as `shutil.copytree` makes it: each reason once.
+    """
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        reasons = Counter(_ERRNO.sub(r"\1", str(said)) for *_, said in error.args[0])
+        return ", ".join(_of_files(reason, count) for reason, count in reasons.items())
+    return error.strerror or str(error) or type(error).__name__
+
+
+def _of_files(reason: str, count: int) -> str:
+    return reason if count == 1 else f"{reason} ({count} files)"

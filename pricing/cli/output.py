@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from pricing.errors import StateUnreadable
+from pricing.errors import StateUnreadable, os_reason
 
 
 def print_json(answer: Any) -> None:
@@ -51,7 +51,7 @@ def disk_errors_told() -> Iterator[None]:
         raise
     except OSError as error:
         path = error.filename or "the state directory"
-        raise StateUnreadable(f"{path}: {error.strerror or error}") from error
+        raise StateUnreadable(f"{path}: {os_reason(error)}") from error
 
 
 def _cell(value: Any) -> str:

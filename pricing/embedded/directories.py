@@ -12,10 +12,9 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 from pathlib import Path
 
-from pricing.errors import StartupError
+from pricing.errors import StartupError, os_reason
 
 NOBODY = 65_534
 _SEARCH = 0o001
@@ -80,7 +79,7 @@ def make_directory(path: Path) -> Path:
     try:
         _make_with_parents(path)
     except OSError as error:
-        raise StartupError(f"cannot use the directory {path}: {error.strerror}") from error
+        raise StartupError(f"cannot use the directory {path}: {disk_reason(error)}") from error
     if not reachable(path):
         raise StartupError(
             f"{path} cannot be reached by the user {NOBODY}, as whom root's servers run: "
@@ -103,8 +102,21 @@ def make_server_directory(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=False, exist_ok=True)
         give_to_server(path)
     except OSError as error:
-        raise StartupError(f"cannot use the directory {path}: {error.strerror}") from error
+        raise StartupError(f"cannot use the directory {path}: {disk_reason(error)}") from error
     return path
+
+
+def disk_reason(error: OSError) -> str:
+    """Why the disk refused, and what a person can do about it where that is known."""
+    reason = os_reason(error)
+    return reason + remedy(reason)
+
+
+def remedy(said: str) -> str:
+    """What a person can do about a refusal; empty where the refusal says it itself."""
+    if "no space left" in said.lower():
+        return ": make room on that disk, or choose another --data-dir"
+    return ""
 
 
 def give_to_server(path: Path) -> None:
@@ -128,7 +140,7 @@ def write_private(path: Path, text: str, *, for_server: bool = True) -> None:
             give_to_server(fresh)
         fresh.rename(path)
     except OSError as error:
-        raise StartupError(f"cannot write {path}: {error.strerror}") from error
+        raise StartupError(f"cannot write {path}: {disk_reason(error)}") from error
 
 
 def password(directory: Path, name: str) -> str:
@@ -144,36 +156,6 @@ def password(directory: Path, name: str) -> str:
     return known[name]
 
 
-def copy_for_servers(source: Path, into: Path, *, without: tuple[str, ...] = ()) -> Path:
-    """Copy a file or tree into the directory `into`, so that the servers' user can run it.
-
-    Made once: a copy that is already there is used. `without` are name patterns to leave out.
-    """
-    copy = make_directory(into) / source.name
-    if copy.exists():
-        return copy
-    fresh = copy.with_name(copy.name + ".new")
-    try:
-        if source.is_dir():
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*without), symlinks=True)
-        else:
-            shutil.copy2(source, fresh)
-        open_to_others(fresh)
-        fresh.rename(copy)
-    except OSError as error:
-        raise StartupError(f"cannot copy {source} to {copy}: {error.strerror}") from error
-    return copy
-
-
-def open_to_others(path: Path) -> None:
-    """Let everybody read a file or a tree, search its directories and run its programs."""
-    for part in (path, *path.rglob("*")):
-        if not part.is_symlink():
-            mode = part.stat().st_mode
-            part.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
-
-
 class DirectoryLock:
     """Holds a data directory for one stack; given back by `release` and by the process's end."""
 
@@ -187,7 +169,7 @@ class DirectoryLock:
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StartupError(f"cannot open {path}: {error.strerror}") from error
+            raise StartupError(f"cannot open {path}: {disk_reason(error)}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

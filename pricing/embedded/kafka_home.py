@@ -20,7 +20,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pricing.embedded.directories import default_cache_dir, make_directory, open_to_others
+from pricing.embedded.copying import open_to_others
+from pricing.embedded.directories import default_cache_dir, disk_reason, make_directory
 from pricing.embedded.process import Program, lock_within, spawn
 from pricing.errors import StartupError
 
@@ -101,7 +102,7 @@ async def filling(place: Path) -> AsyncIterator[None]:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StartupError(f"cannot open {path}: {error.strerror}") from error
+        raise StartupError(f"cannot open {path}: {disk_reason(error)}") from error
     try:
         if not await lock_within(file, _LOCK_WITHIN_S):
             raise StartupError(f"another process still fills {place}: end it and start again")

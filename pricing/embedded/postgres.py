@@ -11,11 +11,16 @@ from typing import ClassVar
 
 import asyncpg
 
-from pricing.embedded.directories import make_server_directory, password, write_private
+from pricing.embedded.directories import (
+    make_server_directory,
+    password,
+    remedy,
+    write_private,
+)
 from pricing.embedded.ports import LOOPBACK
 from pricing.embedded.process import Program, spawn
-from pricing.embedded.server import Server, remedy
-from pricing.embedded.wheels import postgres_programs
+from pricing.embedded.server import Server
+from pricing.embedded.wheels import located, postgres_programs
 from pricing.errors import StartupError
 
 NAME = "equilibrium"
@@ -56,9 +61,7 @@ class Postgres(Server):
         return self.directory / "data"
 
     async def _prepare(self) -> None:
-        self._programs = await asyncio.to_thread(
-            postgres_programs, self.directory.parent / "programs"
-        )
+        self._programs = await located(postgres_programs, self.directory.parent / "programs")
         self._password = password(self.directory.parent, "postgres")
         if not self._data.exists():
             await self._initialise()

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pricing.embedded import launch
-from pricing.errors import StartupError
+from pricing.errors import StartupError, os_reason
 
 POLL_S = 0.01
 _LOG_LIMIT_BYTES = 1 << 20
@@ -210,7 +210,7 @@ async def _lock(program: Program) -> int:
     try:
         file = _open_lock(program)
     except OSError as error:
-        raise StartupError(f"{program.name}: {error.filename}: {error.strerror}") from error
+        raise StartupError(f"{program.name}: {error.filename}: {os_reason(error)}") from error
     if await lock_within(file, _LOCK_WAIT_S):
         return file
     os.close(file)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, NoReturn, Self
 
-from pricing.embedded.directories import make_server_directory, unprivileged_user
+from pricing.embedded.directories import make_server_directory, remedy, unprivileged_user
 from pricing.embedded.ports import LOOPBACK, free_ports, is_free
 from pricing.embedded.process import Program, ServerProcess, spawn
 from pricing.errors import StartupError
@@ -165,13 +165,6 @@ class Server(ABC):
     @abstractmethod
     async def _answers(self, ports: list[int]) -> bool:
         """Whether it does its work now. Raises `StartupError` where waiting is in vain."""
-
-
-def remedy(said: str) -> str:
-    """What a person can do about a server's last words; empty where they say it themselves."""
-    if "no space left" in said.lower():
-        return ": make room on that disk, or choose another --data-dir"
-    return ""
 
 
 async def is_listening(port: int) -> bool:

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Literal, Self, get_args
 
 from pricing.embedded.apache_kafka import ApacheKafka
-from pricing.embedded.directories import DirectoryLock, default_data_dir, make_directory
+from pricing.embedded.directories import (
+    DirectoryLock,
+    default_data_dir,
+    disk_reason,
+    make_directory,
+)
 from pricing.embedded.postgres import Postgres
-from pricing.embedded.server import Server, remedy
+from pricing.embedded.server import Server
 from pricing.embedded.tansu import Tansu
 from pricing.embedded.valkey import Valkey
 from pricing.errors import StartupError
@@ -119,5 +124,5 @@ class EmbeddedStack:
         for error in group.exceptions:
             if isinstance(error, OSError):
                 where = error.filename or self.data_dir
-                return StartupError(f"{where}: {error.strerror}{remedy(str(error))}")
+                return StartupError(f"{where}: {disk_reason(error)}")
         return group.exceptions[0]

@@ -6,7 +6,6 @@ idempotent producer (InitProducerId v0), so clients have to switch that off.
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +13,7 @@ from typing import ClassVar
 from pricing.embedded.ports import LOOPBACK
 from pricing.embedded.process import Program
 from pricing.embedded.server import Server, is_listening
-from pricing.embedded.wheels import tansu_program
+from pricing.embedded.wheels import located, tansu_program
 
 
 class Tansu(Server):
@@ -35,9 +34,7 @@ class Tansu(Server):
         return self.address
 
     async def _prepare(self) -> None:
-        self._executable = await asyncio.to_thread(
-            tansu_program, self.directory.parent / "programs"
-        )
+        self._executable = await located(tansu_program, self.directory.parent / "programs")
 
     def _program(self, ports: list[int]) -> Program:
         url = f"tcp://{LOOPBACK}:{ports[0]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ from pricing.embedded.directories import make_server_directory, password, write_
 from pricing.embedded.ports import LOOPBACK
 from pricing.embedded.process import Program
 from pricing.embedded.server import Server
-from pricing.embedded.wheels import valkey_program
+from pricing.embedded.wheels import located, valkey_program
 
 
 class Valkey(Server):
@@ -40,9 +39,7 @@ class Valkey(Server):
         return f"redis://:{self._password}@{LOOPBACK}:{port}/0"
 
     async def _prepare(self) -> None:
-        self._executable = await asyncio.to_thread(
-            valkey_program, self.directory.parent / "programs"
-        )
+        self._executable = await located(valkey_program, self.directory.parent / "programs")
         self._password = password(self.directory.parent, "valkey")
         # In a file, since every local user can read a command line.
         write_private(self._settings, f"requirepass {self._password}\n")

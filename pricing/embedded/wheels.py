@@ -6,16 +6,37 @@ local user, another copies its binary into the home directory.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.metadata
 import importlib.util
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
-from pricing.embedded.directories import copy_for_servers, reachable
+from pricing.embedded.copying import copy_for_servers
+from pricing.embedded.directories import reachable
 from pricing.errors import StartupError
 
 _POSTGRES_BALLAST = ("include", "*.a")
 """Of no use to a running server, and a third of its size."""
+
+
+async def located(find: Callable[[Path], Path], runtime: Path) -> Path:
+    """What one of the functions below finds, which may have to copy it below `runtime` first.
+
+    Cancelled, it ends when the copying has: until then the directory is not the caller's again.
+    """
+    finding = asyncio.ensure_future(asyncio.to_thread(find, runtime))
+    try:
+        return await asyncio.shield(finding)
+    except asyncio.CancelledError:
+        # Nothing ends a thread. Left alone, it would write into a directory that its owner
+        # removes, or beside the copy that the next start on the same directory makes.
+        while not finding.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((finding,))
+        raise
 
 
 def postgres_programs(runtime: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from pricing.embedded.process import Program, ServerProcess, spawn
-from pricing.errors import StartupError
+from pricing.errors import StartupError, os_reason
 
 _LOOK_EVERY_S: Final = 0.1
 _SHORT_LIFE_S: Final = 5.0
@@ -81,7 +81,7 @@ class Child:
             self._program.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StartupError(
-                f"cannot use the directory {self._program.directory}: {error.strerror}"
+                f"cannot use the directory {self._program.directory}: {os_reason(error)}"
             ) from error
         self._process = await spawn(self._program)
         self._started_at = self._monotonic()

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from pricing.errors import TripsError
+from pricing.errors import TripsError, os_reason
 from pricing.local.options import DemoOptions
 from pricing.simulator.build import check_day, living_city, replayed_city
 from pricing.simulator.city import LivingCity
@@ -65,7 +65,7 @@ def read_trips_file(path: Path, day: date | None) -> list[Trip]:
         with path.open(encoding="utf-8", newline="") as lines:
             trips = read_trips(lines, path.name)
     except OSError as error:
-        raise TripsError(str(path), 0, None, error.strerror or "cannot be read") from error
+        raise TripsError(str(path), 0, None, os_reason(error)) from error
     try:
         check_day(trips, day)
     except ValueError as error:

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from pricing.embedded import EmbeddedStack, Postgres, StackConfig, Valkey, free_ports
+from pricing.embedded import EmbeddedStack, Postgres, StackConfig, Valkey, free_ports, wheels
 from pricing.embedded.process import is_alive
 from pricing.errors import StartupError
 from tests.support.waiting import until
@@ -204,7 +204,9 @@ async def test_server_that_never_answers_is_ended_and_named(own_directory, monke
     assert server.pid is None
 
 
-async def test_cancelled_start_leaves_nothing(own_directory):
+async def test_cancelled_start_leaves_nothing(own_directory, monkeypatch):
+    # Then the programs are copied, and the longest copy is still under way when a server is up.
+    monkeypatch.setattr(wheels, "reachable", lambda _: False)
     stack = stack_on(own_directory)
     starting = asyncio.create_task(stack.__aenter__())
     await until(lambda: any(server.pid for server in stack.servers), "a server is up")
