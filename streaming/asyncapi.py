@@ -11,9 +11,9 @@ from streaming.events.codec import CONTENT_TYPE, FAMILIES, SPEC_VERSION
 from streaming.topics import (
     AUDIT,
     DRIVER_STATUS,
-    INPUTS,
     RIDE_REQUESTS,
     SYSTEM_MODES,
+    TOPICS,
     ZONE_PRICES,
     all_topics,
     dlq_of,
@@ -78,7 +78,7 @@ _CHANNELS = (
             "original bytes, with its place, error class and attempts in the headers.",
             service=("send",),
         )
-        for topic in INPUTS
+        for topic in TOPICS
     ),
 )
 _HEADERS: Mapping[str, Any] = {

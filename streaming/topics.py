@@ -46,6 +46,15 @@ _DLQ = {
 }
 # Until the projection has it in Postgres, and long after.
 _AUDIT = {**_LOG_APPEND, "cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}
+_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    RIDE_REQUESTS: _INPUT,
+    DRIVER_STATUS: _INPUT,
+    ZONE_PRICES: _STATE,
+    SYSTEM_MODES: _MODES,
+    AUDIT: _AUDIT,
+}
+TOPICS = tuple(_SETTINGS)
+"""What the service reads or writes; each of them has a dead-letter topic as well."""
 _COMPARED = ("cleanup.policy", "message.timestamp.type")
 
 
@@ -83,15 +92,9 @@ def dlq_of(topic: str) -> str:
 
 
 def all_topics(config: KafkaConfig) -> list[TopicFacts]:
-    """Every topic that the service uses."""
-    settings = {
-        RIDE_REQUESTS: _INPUT,
-        DRIVER_STATUS: _INPUT,
-        ZONE_PRICES: _STATE,
-        SYSTEM_MODES: _MODES,
-        AUDIT: _AUDIT,
-        **{dlq_of(topic): _DLQ for topic in INPUTS},
-    }
+    """Every topic that the service uses, and the dead-letter topic of each."""
+    # A copy whose topic is missing would wait in the spool, and its age degrades the mode.
+    settings = {**_SETTINGS, **{dlq_of(topic): _DLQ for topic in TOPICS}}
     return [
         TopicFacts(full_name(config, topic), config.partitions, config.replication, wanted)
         for topic, wanted in settings.items()

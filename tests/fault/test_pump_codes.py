@@ -10,10 +10,10 @@ from fallback.spool import Durability, Entry
 from pricing.embedded import ApacheKafka
 from pricing.writing.kafka_sink import lane_of
 from streaming.config import KafkaConfig
-from streaming.events.codec import WireRecord
+from streaming.events.codec import WireRecord, decode
 from streaming.events.packing import pack
 from streaming.producing.batch_errors import BY_CODE, Action
-from streaming.topics import ensure_topics, full_name
+from streaming.topics import AUDIT, RIDE_REQUESTS, SYSTEM_MODES, dlq_of, ensure_topics, full_name
 from tests.support.kafka_log import ride_request, ride_requests
 from tests.support.kafka_wire_proxy import Answer, KafkaWireProxy
 from tests.support.pumped import Pumped, ids_of, make_topic, pumped, read_topic
@@ -135,6 +135,23 @@ async def test_record_that_the_broker_itself_refuses_is_alone_put_aside(kafka, c
         values = [record.value for record in log if record.partition == partition]
         good = [record.value for record in records if record.key is not None]
         assert list(dict.fromkeys(values)) == good
+
+
+@pytest.mark.parametrize("topic", [RIDE_REQUESTS, SYSTEM_MODES, AUDIT])
+async def test_refused_record_of_every_topic_is_copied_and_holds_up_nothing(
+    kafka, proxy, config, tmp_path, topic
+):
+    """Once `audit.dlq` did not exist: the copy waited in the spool, and the mode was degraded."""
+    event = ride_request(product="the-poison")
+    proxy.answer = Answer(10, appended=False, times=10_000, concerns=holds_poison)
+    async with pumped(config, tmp_path) as path:
+        await path.publisher.publish(topic, [event])
+        await until(path.box.letters, "a dead letter", within_s=15)
+        await until(lambda: not path.spool.stats().records, "the copy delivered", within_s=15)
+        assert not alarms(path)
+    direct = kafka_config_for(kafka, config.topic_prefix)
+    (copy,) = await read_topic(direct, dlq_of(full_name(direct, topic)))
+    assert decode(copy).event.id == event.id
 
 
 def holds_poison(topic: str, _partition: int, records: bytes) -> bool:

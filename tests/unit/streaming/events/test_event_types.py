@@ -41,8 +41,11 @@ def test_topics_carry_the_prefix_and_the_layout():
         "p.driver-status",
         "p.driver-status.dlq",
         "p.zone-prices",
+        "p.zone-prices.dlq",
         "p.system-modes",
+        "p.system-modes.dlq",
         "p.audit",
+        "p.audit.dlq",
     }
     assert {(facts.partitions, facts.replication) for facts in topics.values()} == {(3, 2)}
     assert topics["p.zone-prices"].settings["cleanup.policy"] == "compact"
