@@ -4,8 +4,8 @@
         orchestrator.state.effective
 
 A step comes every tick, and at once after `step_now` (a hard cause: a breaker that opens, a spool
-that is full, an operator). A signal that fails is a missing reading, an observer that fails is
-logged; neither stops the loop. Nothing here calls a dependency.
+that is full, an operator). A signal that fails is a missing reading, an observer or a
+sample that fails is logged; none of them stops the loop. Nothing here calls a dependency.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from fallback.observer import notify
 
 _log = structlog.get_logger(__name__)
 
-Signal = Callable[[float], Reading | None]
-"""Gives an input's reading at a monotonic time; None: there is none."""
+InputReader = Callable[[float], Reading | None]
+"""Gives an input's reading at a monotonic time, and changes nothing; None: there is none."""
 
 
 class ModeObserver(Protocol):
@@ -60,13 +60,18 @@ class Saved:
 
 
 class Orchestrator:
-    """The mode of one process. Belongs to one event loop; an async context manager."""
+    """The mode of one process. Belongs to one event loop; an async context manager.
+
+    `before_step` is called once a step with its monotonic time, before any input is read: what
+    the readers need is sampled there, so that reading them changes nothing.
+    """
 
     def __init__(
         self,
         config: ModeConfig,
-        signals: Mapping[str, Signal],
+        signals: Mapping[str, InputReader],
         *,
+        before_step: Callable[[float], None] = lambda _now_s: None,
         directory: Path | None = None,
         is_ramping: Callable[[], bool] = lambda: False,
         observers: Sequence[ModeObserver] = (),
@@ -80,6 +85,7 @@ class Orchestrator:
             raise ValueError(f"signals={sorted(unknown)!r}: no such inputs")
         self.config = config
         self._signals = dict(signals)
+        self._before_step = before_step
         self._file = OverrideFile(directory) if directory is not None else None
         self._is_ramping = is_ramping
         self._observers = list(observers)
@@ -93,6 +99,7 @@ class Orchestrator:
         self._task: asyncio.Task[None] | None = None
         self._override: Override | None = None
         self._broken: set[str] = set()
+        self._is_sample_broken = False
         self.state = initial(config, now_s())
 
     @property
@@ -145,6 +152,7 @@ class Orchestrator:
     def step(self, *, is_released: bool = False) -> None:
         """Judge what is known now; what changed is told before this returns."""
         now_s = self._now_s()
+        self._sample(now_s)
         ended = self._end_override(now_s)
         before = self.state
         inputs = Inputs(
@@ -203,6 +211,16 @@ class Orchestrator:
                 _log.exception("a step of the mode failed")
             if had is not None and self._override is None:
                 await self._on_disk(None)
+
+    def _sample(self, now_s: float) -> None:
+        try:
+            self._before_step(now_s)
+        except Exception:  # noqa: BLE001 - inputs that need no sample, as breakers, still count
+            if not self._is_sample_broken:
+                _log.exception("sampling for the mode failed")
+            self._is_sample_broken = True
+        else:
+            self._is_sample_broken = False
 
     def _readings(self, now_s: float) -> dict[str, Reading]:
         found = {}

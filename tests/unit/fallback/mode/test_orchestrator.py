@@ -99,6 +99,39 @@ async def test_steps_follow_the_signals_and_are_told():
     assert told.steps == 3
 
 
+async def test_step_samples_once_before_it_reads():
+    clocks, signals, order = FakeClocks(), Signals(), []
+
+    def reader(name: str):
+        return lambda now_s: order.append(f"{name} {now_s}") or signals.now[name]
+
+    orchestrator = Orchestrator(
+        CONFIG,
+        {name: reader(name) for name in signals.now},
+        before_step=lambda now_s: order.append(f"sample {now_s}"),
+        now_s=clocks.now_s,
+        boot_id="boot",
+    )
+    tick(orchestrator, clocks)
+    at = clocks.now_s()
+    assert order == [f"{name} {at}" for name in ("sample", "load", "latency", "store")]
+
+
+async def test_sample_that_breaks_leaves_the_readings():
+    clocks, signals, calls = FakeClocks(), Signals(), []
+
+    def fail(now_s: float) -> None:
+        calls.append(now_s)
+        raise RuntimeError("a sample broke")
+
+    orchestrator = Orchestrator(
+        CONFIG, signals.all(), before_step=fail, now_s=clocks.now_s, boot_id="boot"
+    )
+    signals.now["store"] = Reading(value="x", entered=Level(3), kept=Level(3), is_hard=True)
+    tick(orchestrator, clocks, 2)
+    assert (orchestrator.level, len(calls)) == (Level.SEVERE, 2)
+
+
 async def test_observer_that_breaks_stops_nothing():
     clocks, signals, told = FakeClocks(), Signals(), Told()
     orchestrator = make(clocks, signals, Broken(), told)
