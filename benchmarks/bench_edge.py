@@ -39,7 +39,7 @@ _PRICE, _LIVE = "/api/v1/zones/161/price", "/health/live"
 def _left_nothing(*_facts: object) -> None: ...
 
 
-def _without_pulse(run: Callable[[], None]) -> Callable[[], None]:
+def _without_stats(run: Callable[[], None]) -> Callable[[], None]:
     """The same where requests leave nothing behind for a mode."""
     return patch.multiple(RequestStats, answered=_left_nothing, request=_left_nothing)(run)
 
@@ -125,7 +125,7 @@ class _Edge:
         framework = create_app(with_mode)
         assert isinstance(framework, Api)
         ways = [
-            ("price, without a mode", _without_pulse(_asking(create_app(bare), _PRICE))),
+            ("price, without a mode", _without_stats(_asking(create_app(bare), _PRICE))),
             ("price, with the mode", _asking(create_app(with_mode), _PRICE)),
             ("price, with the mode and keys", _asking(create_app(with_keys), _PRICE, key)),
             ("liveness, the framework alone", _asking(framework.inside, _LIVE)),

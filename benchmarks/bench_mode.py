@@ -38,7 +38,7 @@ class _Mode:
     unit = "request"
 
     def cases(self) -> Sequence[Case]:
-        fixed, pulse = ModePolicy(), RequestStats()
+        fixed, stats = ModePolicy(), RequestStats()
         current = CurrentPolicy(policies(ReadPolicy(), 50_000))
         with tempfile.TemporaryDirectory() as directory:
             file = KeyFile(Path(directory) / "keys.json")
@@ -56,8 +56,8 @@ class _Mode:
         state = initial(config, 0.0)
 
         def counted() -> None:
-            pulse.request(_ROUTE, 200, 0.0005)
-            pulse.answered(Source.REDIS, 1)
+            stats.request(_ROUTE, 200, 0.0005)
+            stats.answered(Source.REDIS, 1)
 
         ways: list[tuple[str, Callable[[], object], int]] = [
             ("fixed policy", lambda: fixed.read.memo_ms, _CALLS),

@@ -61,7 +61,7 @@ class Metrics:
         self.registry = registry
         self.spool = SpoolMetrics(registry)
         self.reads = ReadMetrics()
-        self.pulse = self.reads.pulse
+        self.stats = self.reads.stats
         registry.register(self.reads)
         self.breakers = BreakerMetrics(registry)
         self.bulkheads = BulkheadMetrics(registry)

@@ -51,7 +51,7 @@ class ReadMetrics(Collector):
     """Prices by where they came from and how old they were, requests by how long they took."""
 
     def __init__(self) -> None:
-        self.pulse = RequestStats()
+        self.stats = RequestStats()
         self._answers: Counter[tuple[Source, FallbackReason | None]] = Counter()
         self._ages = _Series(_AGE_MS)
         self._requests: dict[tuple[str, str, int], _Series] = {}
@@ -80,7 +80,7 @@ class ReadMetrics(Collector):
         if series is None:
             series = self._requests[route, method, status] = _Series(LATENCY_S)
         series.add(duration_s)
-        self.pulse.request(route, status, duration_s)
+        self.stats.request(route, status, duration_s)
 
     def collect(self) -> Iterable[Metric]:
         answers = CounterMetricFamily(
@@ -126,4 +126,4 @@ class ReadMetrics(Collector):
 
     def _count(self, source: Source, reason: FallbackReason | None, times: int) -> None:
         self._answers[source, reason] += times
-        self.pulse.answered(source, times)
+        self.stats.answered(source, times)

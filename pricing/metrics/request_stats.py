@@ -16,7 +16,7 @@ _KINDS = (("/api/v1/events/", "events"), ("/admin/", "operators"), ("/api/admin/
 
 
 class RequestStats:
-    """Counts since the process began. Time stands still between two `beat`s, a tick apart."""
+    """Counts since the process began. Time passes at `advance` alone, once a tick of the mode."""
 
     __slots__ = ("_now_s", "answers", "failed", "failures", "read_times", "reads", "requests")
 
@@ -34,8 +34,8 @@ class RequestStats:
         """Those of them that we failed."""
         self._now_s = 0.0
 
-    def beat(self, now_s: float) -> None:
-        """Let time go on, monotonic."""
+    def advance(self, now_s: float) -> None:
+        """Let time pass, monotonic."""
         self._now_s = now_s
 
     def answered(self, source: Source, times: int) -> None:

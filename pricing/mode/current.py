@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fallback.breaker import BreakerRegistry, State
-from fallback.mode import ModeState, causes
-from fallback.mode.orchestrator import Orchestrator, Saved
+from fallback.mode import Level, ModeState, causes
+from fallback.mode.orchestrator import ModeObserver, Orchestrator, Saved
 from fallback.mode.override import Override, OverrideRequest
 from pricing.health.passive import HealthSource
 from pricing.health.ramps import Ramps
 from pricing.metrics.modes import ModeMetrics
-from pricing.mode.as_json import cause_body, inputs_body, override_body
+from pricing.mode.as_json import (
+    backlog_json,
+    cause_json,
+    dependencies_json,
+    inputs_json,
+    override_json,
+)
 from pricing.mode.fleet import Fleet
 from pricing.mode.journal import ModeJournal
 from pricing.mode.minute_totals import MinuteTotals
 from pricing.mode.policy import ModePolicy
-from pricing.mode.signals import SpoolFacts
+from pricing.mode.report import reliability_json
+from pricing.mode.signals import Backlog
 from pricing.reading.policy import ReadPolicy
 from streaming.events.event_types import rfc3339
 
@@ -45,21 +51,52 @@ class CurrentPolicy:
     def on_override_ended(self, override: Override) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemMode:
-    """Everything around one orchestrator. Opened and closed by `open_system_mode`."""
+    """The mode of this process: what it is, what it was, and an operator's hand on it.
 
-    orchestrator: Orchestrator
-    policy: CurrentPolicy
-    journal: ModeJournal
-    fleet: Fleet | None
-    ramps: Ramps
-    metrics: ModeMetrics
-    minutes: MinuteTotals
-    breakers: BreakerRegistry
-    health: HealthSource
-    spool: Callable[[], SpoolFacts | None]
-    now_ms: Callable[[], int]
+    Opened and closed by `pricing.wiring.modes`. Everything is told from memory.
+    """
+
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        *,
+        journal: ModeJournal,
+        fleet: Fleet,
+        totals: MinuteTotals,
+        metrics: ModeMetrics,
+        breakers: BreakerRegistry,
+        health: HealthSource,
+        ramps: Ramps,
+        read_backlog: Callable[[], Backlog | None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._orchestrator = orchestrator
+        self._journal = journal
+        self._fleet = fleet
+        self._totals = totals
+        self._metrics = metrics
+        self._health = health
+        self._ramps = ramps
+        self._read_backlog = read_backlog
+        self._now_ms = now_ms
+        self.breakers = breakers
+        """Those whose states the mode is made of; an operator forces and resets them."""
+
+    @property
+    def state(self) -> ModeState:
+        """Where the mode is, since its last step."""
+        return self._orchestrator.state
+
+    @property
+    def level(self) -> Level:
+        """The level in effect."""
+        return self._orchestrator.level
+
+    @property
+    def override(self) -> Override | None:
+        """The override that holds; None: none."""
+        return self._orchestrator.override
 
     @property
     def is_read_only(self) -> bool:
@@ -67,75 +104,78 @@ class SystemMode:
         database = self.breakers.get("database")
         return database is not None and database.state in (State.OPEN, State.FORCED_OPEN)
 
+    def observe(self, observer: ModeObserver) -> None:
+        """Tell an observer of every step and change from now on."""
+        self._orchestrator.observe(observer)
+
     async def set_override(self, request: OverrideRequest) -> Saved:
         """Let an operator's level hold at once. Raises `OverrideRefused`."""
-        saved = await self.orchestrator.set_override(request)
-        self.metrics.override(saved.override)
+        saved = await self._orchestrator.set_override(request)
+        # One that leaves the level as it is makes no event, so the metrics hear of it here.
+        self._metrics.override(saved.override)
         return saved
 
-    def override_body(self) -> dict[str, Any] | None:
-        override = self.orchestrator.override
-        if override is None:
-            return None
-        computed = self.orchestrator.state.computed
-        return override_body(override, computed, self.orchestrator.remaining_s())
+    async def end_override(self) -> bool:
+        """Let the computed level hold again at once.
 
-    def body(self) -> dict[str, Any]:
+        Returns False where the disk fails: after a restart the override would hold again.
+        """
+        return await self._orchestrator.end_override()
+
+    def history(self) -> Iterable[dict[str, Any]]:
+        """The last changes of this instance, the newest first."""
+        return self._journal.entries
+
+    def report(self, window_s: int) -> dict[str, Any]:
+        """How reliable this instance was within the window, or what of it was seen."""
+        return reliability_json(
+            self._totals,
+            self.breakers,
+            self._journal.entries,
+            self.state,
+            window_s=window_s,
+            now_ms=self._now_ms(),
+        )
+
+    def as_json(self) -> dict[str, Any]:
         """The mode as `GET /api/v1/system/mode` tells it."""
-        state = self.orchestrator.state
+        state, now_ms = self.state, self._now_ms()
+        services = self._health.services()
         return {
             "mode": state.effective.mode.value,
             "level": state.effective.word,
             "computed_level": state.computed.word,
-            "since": rfc3339(self.journal.since_ms),
-            "causes": [cause_body(cause) for cause in causes(state)],
-            "inputs": inputs_body(state),
-            "override": self.override_body(),
-            "backlog": self._backlog(),
-            "dependencies": self._dependencies(),
-            "recovering": state.is_recovering or self.ramps.is_ramping,
+            "since": rfc3339(self._journal.since_ms),
+            "causes": [cause_json(cause) for cause in causes(state)],
+            "inputs": inputs_json(state),
+            "override": self.override_json(),
+            "backlog": backlog_json(self._read_backlog()),
+            "dependencies": dependencies_json(services, self._ramps, now_ms),
+            "recovering": state.is_recovering or self._ramps.is_ramping,
             "flapping": state.is_flapping,
             "read_only": self.is_read_only,
-            "instance": self.journal.instance,
-            "timestamp": rfc3339(self.now_ms()),
+            "instance": self._journal.instance,
+            "timestamp": rfc3339(now_ms),
         }
 
-    def fleet_body(self) -> dict[str, Any]:
+    def override_json(self) -> dict[str, Any] | None:
+        """The override that holds, with how long it still does; None: none."""
+        override = self.override
+        if override is None:
+            return None
+        return override_json(override, self.state.computed, self._orchestrator.remaining_s())
+
+    def fleet_json(self) -> dict[str, Any]:
         """What every instance said last; this one as it is now."""
-        others = self.fleet.instances() if self.fleet is not None else []
-        mine = self.body()
+        mine, heard_ms = self.as_json(), self._fleet.heard_at_ms
         own = {key: mine[key] for key in ("instance", "mode", "level", "since", "causes")}
         own |= {"override": mine["override"], "age_s": 0.0}
-        listed = [one for one in others if one["instance"] != self.journal.instance]
-        heard_ms = self.fleet.heard_at_ms if self.fleet is not None else None
+        others = [
+            instance
+            for instance in self._fleet.instances()
+            if instance["instance"] != own["instance"]
+        ]
         return {
-            "instances": sorted([own, *listed], key=lambda one: str(one["instance"])),
+            "instances": sorted([own, *others], key=lambda instance: str(instance["instance"])),
             "heard_at": None if heard_ms is None else rfc3339(heard_ms),
         }
-
-    def _backlog(self) -> dict[str, Any]:
-        facts = self.spool()
-        if facts is None:
-            return {"events": 0, "bytes": 0, "oldest_age_s": None, "percent": None, "state": "none"}
-        return {
-            "events": facts.records,
-            "bytes": facts.bytes,
-            "oldest_age_s": round(facts.oldest_age_s, 3),
-            "percent": round(facts.percent, 1),
-            "state": facts.pump.value,
-        }
-
-    def _dependencies(self) -> dict[str, Any]:
-        now_ms = self.now_ms()
-        told = {}
-        for name, service in self.health.services().items():
-            last_ms = service.last_success_ms
-            age_s = None if last_ms is None else round((now_ms - last_ms) / 1000, 3)
-            told[name] = {
-                "breaker": service.state,
-                "status": service.status,
-                "failure_rate": round(service.failure_rate, 4),
-                "last_success_age_s": age_s,
-                "ramp_percent": self.ramps.share(name),
-            }
-        return told

@@ -42,7 +42,7 @@ class Link:
         return self.failures / self.calls if self.calls else 0.0
 
 
-def judge_redis(redis: Link, database_load: float) -> Reading:
+def redis_reading(redis: Link, database_load: float) -> Reading:
     """`database_load`: share of the queries at once that Postgres may have and has."""
     if redis.is_shut:
         return Reading(
@@ -54,7 +54,7 @@ def judge_redis(redis: Link, database_load: float) -> Reading:
     return _by_rate(redis)
 
 
-def judge_database(database: Link, redis: Link, stale_coverage: float) -> Reading:
+def database_reading(database: Link, redis: Link, stale_coverage: float) -> Reading:
     """`stale_coverage`: share of the zones whose last known state can still be served."""
     if not database.is_shut:
         return _by_rate(database)
@@ -77,7 +77,7 @@ def judge_database(database: Link, redis: Link, stale_coverage: float) -> Readin
     )
 
 
-def judge_kafka(pump: PumpState | None) -> Reading:
+def kafka_reading(pump: PumpState | None) -> Reading:
     """None: there is no spool, because the disk does not work, and every event is refused."""
     if pump is None or pump is PumpState.FAILED:
         return _kafka("events are refused: the spool's disk failed", Level.SEVERE, is_hard=True)

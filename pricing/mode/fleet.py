@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import structlog
 
 from streaming.consuming.records import ConsumedRecord
-from streaming.consuming.topic_tail import TopicTailReader
 from streaming.errors import BrokerError, InvalidMessage
 from streaming.events.codec import decode
 from streaming.events.event_types import ModeChangedV1, rfc3339, to_ms
@@ -24,6 +23,14 @@ _GONE_MS = 180_000
 _MOST = 1_000
 
 
+class TopicTail(Protocol):
+    """Reads on at the end of a topic."""
+
+    async def read(self, timeout_s: float) -> Sequence[ConsumedRecord]:
+        """Give the records since the last time. Raises `BrokerError`."""
+        ...
+
+
 class Fleet:
     """The last word of every instance. Without Kafka it tells what it heard last. One loop.
 
@@ -32,12 +39,12 @@ class Fleet:
 
     def __init__(
         self,
-        feed: TopicTailReader,
+        tail: TopicTail,
         *,
         now_ms: Callable[[], int],
         on_read: Callable[[BrokerError | None], None] = lambda _: None,
     ) -> None:
-        self._feed = feed
+        self._tail = tail
         self._now_ms = now_ms
         self._on_read = on_read
         self._last: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -67,10 +74,10 @@ class Fleet:
         rest_s = _EVERY_S
         while True:
             try:
-                for record in await self._feed.read(_READ_S):
+                for record in await self._tail.read(_READ_S):
                     self._take(record)
             except BrokerError as error:
-                _log.info("the fleet cannot be heard", why=str(error))
+                _log.info("fleet topic read failed", error=str(error))
                 self._on_read(error)
                 rest_s = min(rest_s * 2, _LONGEST_REST_S)
             else:
@@ -83,7 +90,7 @@ class Fleet:
         try:
             payload = decode(record).payload
         except InvalidMessage as error:
-            _log.warning("a mode event cannot be read", why=str(error))
+            _log.warning("mode event was unreadable", error=str(error))
             return
         if not isinstance(payload, ModeChangedV1) or payload.kind == "computed":
             return  # under an override, what the inputs say is not what holds

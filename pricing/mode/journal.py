@@ -17,7 +17,7 @@ import structlog
 from fallback.mode import EventKind, Level, ModeEvent, ModeState, causes
 from fallback.mode.override import Override
 from pricing.errors import PricingError
-from pricing.mode.as_json import cause_body, inputs_body, override_body
+from pricing.mode.as_json import cause_json, inputs_json, override_json
 from pricing.ports import Publisher
 from streaming.errors import StreamingError
 from streaming.events.event_types import MODE_CHANGED, Event, new_event_id, rfc3339
@@ -56,16 +56,16 @@ class ModeJournal:
         if event.kind is EventKind.MODE:
             self.since_ms = now_ms
         entry = self._entry(event.kind.value, event.old, event.new, now_ms)
-        entry["causes"] = [cause_body(cause) for cause in event.causes]
+        entry["causes"] = [cause_json(cause) for cause in event.causes]
         if event.input is not None:
             entry["input"] = event.input
         entry["previous_s"] = round(event.previous_s, 3)
         if override is not None:
-            entry["override"] = override_body(override, event.new)
+            entry["override"] = override_json(override, event.new)
         self.entries.appendleft(entry)
         self._waiting.append(entry)
         self._news.set()
-        _tell_log(event, entry)
+        _log_change(event, entry)
 
     def on_override_ended(self, override: Override) -> None:
         self._override = None
@@ -87,9 +87,9 @@ class ModeJournal:
         if state is None:
             return
         entry = self._entry("heartbeat", state.effective, state.effective, self._now_ms())
-        entry["causes"] = [cause_body(cause) for cause in causes(state)]
+        entry["causes"] = [cause_json(cause) for cause in causes(state)]
         if self._override is not None:
-            entry["override"] = override_body(self._override, state.computed)
+            entry["override"] = override_json(self._override, state.computed)
         self._waiting.append(entry)
 
     def _entry(self, kind: str, old: Level, new: Level, now_ms: int) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class ModeJournal:
             "from": old.word,
             "to": new.word,
             "mode": effective.mode.value,
-            "inputs": {} if self._state is None else inputs_body(self._state),
+            "inputs": {} if self._state is None else inputs_json(self._state),
             "since": rfc3339(self.since_ms),
             "occurred_at": rfc3339(now_ms),
         }
@@ -118,10 +118,10 @@ class ModeJournal:
         try:
             await self._publisher.publish(SYSTEM_MODES, [message])
         except (PricingError, StreamingError) as error:
-            _log.warning("a change of the mode was not published", why=str(error))
+            _log.warning("a change of the mode was not published", error=str(error))
 
 
-def _tell_log(event: ModeEvent, entry: dict[str, Any]) -> None:
+def _log_change(event: ModeEvent, entry: dict[str, Any]) -> None:
     notify = _log.info
     if event.kind in (EventKind.BLIND, EventKind.FLAPPING) or event.new > event.old:
         notify = _log.warning
@@ -132,5 +132,5 @@ def _tell_log(event: ModeEvent, entry: dict[str, Any]) -> None:
         new_level=entry["to"],
         mode=entry["mode"],
         input=event.input,
-        causes=[f"{one['input']}: {one['value']}" for one in entry["causes"]],
+        causes=[f"{cause['input']}: {cause['value']}" for cause in entry["causes"]],
     )

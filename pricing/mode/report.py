@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fallback.breaker import BreakerRegistry
-from fallback.mode import Level
+from fallback.mode import Level, ModeState
 from pricing.metrics.request_stats import RequestStats
-from pricing.mode.current import SystemMode
+from pricing.mode.minute_totals import MinuteTotals
 from pricing.model import Source
 from streaming.events.event_types import rfc3339
 
 
-def totals_of(pulse: RequestStats, breakers: BreakerRegistry) -> Callable[[], Mapping[str, int]]:
+def totals_of(stats: RequestStats, breakers: BreakerRegistry) -> Callable[[], Mapping[str, int]]:
     """What a report is made of, as totals that only grow."""
 
     def totals() -> dict[str, int]:
-        told = {f"answers {source.value}": times for source, times in pulse.answers.items()}
-        told |= {"requests prices": pulse.reads, "failed prices": pulse.failed}
-        told |= {f"requests {kind}": times for kind, times in pulse.requests.items()}
-        told |= {f"failed {kind}": times for kind, times in pulse.failures.items()}
+        counts = {f"answers {source.value}": times for source, times in stats.answers.items()}
+        counts |= {"requests prices": stats.reads, "failed prices": stats.failed}
+        counts |= {f"requests {kind}": times for kind, times in stats.requests.items()}
+        counts |= {f"failed {kind}": times for kind, times in stats.failures.items()}
         for breaker in breakers:
             known = breaker.snapshot()
-            told[f"successes {breaker.name}"] = known.successes_total
-            told[f"failures {breaker.name}"] = known.failures_total
-            told[f"rejected {breaker.name}"] = known.rejected_total
-        return told
+            counts[f"successes {breaker.name}"] = known.successes_total
+            counts[f"failures {breaker.name}"] = known.failures_total
+            counts[f"rejected {breaker.name}"] = known.rejected_total
+        return counts
 
     return totals
 
 
-def reliability(system: SystemMode, *, window_s: int, now_ms: int) -> dict[str, Any]:
-    """The report over the window, or what of it this process has seen."""
-    grown, covered_s = system.minutes.since(window_s)
+def reliability_json(
+    totals: MinuteTotals,
+    breakers: BreakerRegistry,
+    history: Iterable[Mapping[str, Any]],
+    state: ModeState,
+    *,
+    window_s: int,
+    now_ms: int,
+) -> dict[str, Any]:
+    """The report over the window, or what of it this process has seen.
+
+    `history`: the journal's entries, the newest first.
+    """
+    grown, covered_s = totals.since(window_s)
     answers = {source.value: grown[f"answers {source.value}"] for source in Source}
     answered, failed = sum(answers.values()), grown["failed prices"]
     return {
@@ -47,10 +58,11 @@ def reliability(system: SystemMode, *, window_s: int, now_ms: int) -> dict[str, 
         "operations": {kind: _operation(grown, kind) for kind in _KINDS},
         "services": {
             breaker.name: {"state": breaker.state.value, **_service(grown, breaker.name)}
-            for breaker in system.breakers
+            for breaker in breakers
         },
-        "mode": system.orchestrator.level.word,
-        **_recoveries(system, window_s, now_ms),
+        "mode": state.effective.word,
+        **_recoveries(history, since=rfc3339(now_ms - window_s * 1000)),
+        "at_this_level_for_s": round(state.last_s - state.since_s, 1),
     }
 
 
@@ -76,27 +88,22 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 6) if whole else None
 
 
-def _recoveries(system: SystemMode, window_s: int, now_ms: int) -> dict[str, Any]:
+def _recoveries(history: Iterable[Mapping[str, Any]], *, since: str) -> dict[str, Any]:
     """Times from normal back to normal, within the window."""
-    since = rfc3339(now_ms - window_s * 1000)
     changes = [
-        entry
-        for entry in system.journal.entries
-        if entry["kind"] == "mode" and entry["occurred_at"] >= since
+        entry for entry in history if entry["kind"] == "mode" and entry["occurred_at"] >= since
     ]
     outages = _outages(changes)
-    state = system.orchestrator.state
     return {
         "mode_changes": len(changes),
         "outages": len(outages),
         "mean_time_to_recover_s": round(sum(outages) / len(outages), 1) if outages else None,
         "longest_outage_s": round(max(outages), 1) if outages else None,
-        "at_this_level_for_s": round(state.last_s - state.since_s, 1),
     }
 
 
-def _outages(changes: list[dict[str, Any]]) -> list[float]:
-    """How long each time was that began at normal and ended there; the newest change first."""
+def _outages(changes: Sequence[Mapping[str, Any]]) -> list[float]:
+    """How long each outage was that began at normal and ended there; the newest change first."""
     found: list[float] = []
     length_s: float | None = None
     for change in reversed(changes):

@@ -1,150 +1,158 @@
-"""Puts the system mode together over what a process has already. Opening touches nobody."""
+"""Builds the system mode over the read path and the write path. Opening calls no dependency."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-
-from prometheus_client import CollectorRegistry
 
 from fallback.background import in_background
-from fallback.breaker import BreakerRegistry, Transition, Verdict
-from fallback.clock import Monotonic, Wall, monotonic_s, wall_s
+from fallback.breaker import Transition, Verdict
+from fallback.clock import monotonic_s
 from fallback.event_loop_lag import watching_lag
-from fallback.guards.bulkhead import Bulkhead
 from fallback.mode import ModeConfig
 from fallback.mode.orchestrator import Orchestrator
 from fallback.sketch import LatencySketch
 from fallback.spool import SpoolState
-from pricing.health.passive import HealthSource
-from pricing.health.ramps import Ramps
+from pricing.clocks import now_ms
+from pricing.errors import DependencyUnavailable
+from pricing.health.passive import PassiveHealth
+from pricing.metrics.api import Metrics
 from pricing.metrics.modes import ModeMetrics
-from pricing.metrics.request_stats import RequestStats
-from pricing.mode.current import CurrentPolicy, SystemMode
+from pricing.mode.current import SystemMode
 from pricing.mode.fleet import Fleet
+from pricing.mode.inputs import mode_config
 from pricing.mode.journal import ModeJournal
 from pricing.mode.minute_totals import MinuteTotals
 from pricing.mode.report import totals_of
-from pricing.mode.signals import FULL_PERCENT, SignalParts, Signals, SpoolFacts
+from pricing.mode.signals import FULL_PERCENT, Backlog, Signals
 from pricing.ports import Publisher
-from pricing.reading.last_known import LastKnownZones
-from pricing.wiring.writing import Delivery
+from pricing.wiring.reading import ReadGuards, ReadPath
+from pricing.wiring.settings import Settings
+from pricing.wiring.writing import Delivery, WritePath
+from streaming.config import KafkaConfig
 from streaming.consuming.topic_tail import TopicTailReader
 from streaming.errors import BrokerError
+from streaming.topics import SYSTEM_MODES, full_name
+
+_KAFKA_IDLE_MS = 5_000
+"""After this long without a send, Kafka's health is taken from the consumers."""
 
 
 class StepTrigger:
-    """Wakes the orchestrator when a breaker changes; an observer of breakers, made before it."""
+    """Has the mode stepped at once when a breaker changes; an observer of breakers."""
 
-    def __init__(self) -> None:
-        self.rings: Callable[[], None] = lambda: None
+    def __init__(self, step_now: Callable[[], None]) -> None:
+        self._step_now = step_now
 
     def on_state_change(self, name: str, transition: Transition) -> None:
         del name, transition
-        self.rings()
+        self._step_now()
 
     def on_call(self, name: str, verdict: Verdict, duration_s: float) -> None: ...
 
     def on_rejected(self, name: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModeParts:
-    """What the mode is made over."""
-
-    config: ModeConfig
-    policy: CurrentPolicy
-    bell: StepTrigger
-    ramps: Ramps
-    breakers: BreakerRegistry
-    health: HealthSource
-    registry: CollectorRegistry
-    pulse: RequestStats
-    database: Bulkhead
-    local: LastKnownZones
-    zones: int
-    tick_ms: int
-    age_ms_of: Callable[[int], int]
-    delivery: Delivery | None
-    publisher: Publisher
-    feed: TopicTailReader | None
-    """Of the topic `system-modes`; None: only this instance is known."""
-    on_kafka: Callable[[BrokerError | None], None]
-    """Hears how each read of it went."""
-    directory: Path
-    instance: str
-    now_ms: Callable[[], int]
-
-
 @asynccontextmanager
 async def open_system_mode(
-    parts: ModeParts, *, now_s: Monotonic = monotonic_s, wall: Wall = wall_s
+    settings: Settings,
+    kafka: KafkaConfig,
+    guards: ReadGuards,
+    read: ReadPath,
+    write: WritePath,
+    publisher: Publisher,
+    metrics: Metrics,
 ) -> AsyncIterator[SystemMode]:
     """The mode, running until the block ends."""
-    lag = LatencySketch()
-    spool = _spool_facts(parts.delivery)
-    signals = Signals(
-        SignalParts(
-            breakers=parts.breakers,
-            health=parts.health,
-            ramps=parts.ramps,
-            database=parts.database,
-            local=parts.local,
-            zones=parts.zones,
-            spool=spool,
-            pulse=parts.pulse,
-            lag=lag,
-            age_ms_of=parts.age_ms_of,
-            tick_ms=parts.tick_ms,
-        ),
-        now_s(),
-    )
-    metrics = ModeMetrics(parts.registry, parts.ramps.shares)
-    minutes = MinuteTotals(totals_of(parts.pulse, parts.breakers), now_s())
-    journal = ModeJournal(parts.instance, parts.publisher, now_ms=parts.now_ms)
+    lag, backlog = LatencySketch(), backlog_reader(write.delivery)
+    signals = _signals(settings, guards, read, metrics, lag, backlog)
+    journal = ModeJournal(settings.instance_name, publisher, now_ms=now_ms)
+    mode_metrics = ModeMetrics(metrics.registry, guards.ramps.shares)
+    totals = MinuteTotals(totals_of(metrics.stats, guards.breakers), monotonic_s())
     orchestrator = Orchestrator(
-        parts.config,
-        signals.all(),
-        directory=parts.directory,
-        is_ramping=lambda: parts.ramps.is_ramping,
-        observers=(parts.policy, journal, metrics, minutes),
-        now_s=now_s,
-        wall_s=wall,
+        _config(settings),
+        signals.readers(),
+        before_step=signals.sample,
+        directory=settings.state_dir,
+        is_ramping=lambda: guards.ramps.is_ramping,
+        observers=(guards.policy, journal, mode_metrics, totals),
     )
-    fleet = None
-    if parts.feed is not None:
-        fleet = Fleet(parts.feed, now_ms=parts.now_ms, on_read=parts.on_kafka)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(watching_lag(lag, now_s=now_s))
+        fleet = await stack.enter_async_context(_open_fleet(kafka, guards.health))
+        await stack.enter_async_context(watching_lag(lag, now_s=monotonic_s))
         await stack.enter_async_context(orchestrator)
         await stack.enter_async_context(in_background("mode journal", journal.run()))
-        if fleet is not None:
-            await stack.enter_async_context(in_background("fleet", fleet.run()))
-        parts.bell.rings = orchestrator.step_now
+        trigger = StepTrigger(orchestrator.step_now)
+        for breaker in guards.breakers:
+            breaker.watch(trigger)
         yield SystemMode(
-            orchestrator=orchestrator,
-            policy=parts.policy,
+            orchestrator,
             journal=journal,
             fleet=fleet,
-            ramps=parts.ramps,
-            metrics=metrics,
-            minutes=minutes,
-            breakers=parts.breakers,
-            health=parts.health,
-            spool=spool,
-            now_ms=parts.now_ms,
+            totals=totals,
+            metrics=mode_metrics,
+            breakers=guards.breakers,
+            health=guards.health,
+            ramps=guards.ramps,
+            read_backlog=backlog,
+            now_ms=now_ms,
         )
 
 
-def _spool_facts(delivery: Delivery | None) -> Callable[[], SpoolFacts | None]:
-    def facts() -> SpoolFacts | None:
+def _config(settings: Settings) -> ModeConfig:
+    return mode_config(
+        tick_s=settings.tick_s,
+        up_dwell_s=settings.mode_up_dwell_s,
+        down_dwell_s=settings.mode_down_dwell_s,
+    )
+
+
+def _signals(
+    settings: Settings,
+    guards: ReadGuards,
+    read: ReadPath,
+    metrics: Metrics,
+    lag: LatencySketch,
+    backlog: Callable[[], Backlog | None],
+) -> Signals:
+    return Signals(
+        breakers=guards.breakers,
+        health=guards.health,
+        ramps=guards.ramps,
+        database=read.rungs.database.bulkhead,
+        last_known=read.local,
+        zones=read.zones,
+        read_backlog=backlog,
+        stats=metrics.stats,
+        lag=lag,
+        # A state's tick may lie ahead of this machine's clock: that is no negative age.
+        age_ms_of=lambda at_ms: max(0, read.clock.now_ms() - at_ms),
+        tick_ms=settings.tick_s * 1000,
+        started_s=monotonic_s(),
+    )
+
+
+@asynccontextmanager
+async def _open_fleet(kafka: KafkaConfig, health: PassiveHealth) -> AsyncIterator[Fleet]:
+    def on_read(error: BrokerError | None) -> None:
+        failure = None if error is None else DependencyUnavailable("kafka", "not readable")
+        health.noticed("kafka", failure, when_idle_ms=_KAFKA_IDLE_MS)
+
+    async with TopicTailReader(kafka, full_name(kafka, SYSTEM_MODES)) as tail:
+        fleet = Fleet(tail, now_ms=now_ms, on_read=on_read)
+        async with in_background("fleet", fleet.run()):
+            yield fleet
+
+
+def backlog_reader(delivery: Delivery | None) -> Callable[[], Backlog | None]:
+    """Tells what waits for Kafka; None where the disk does not work."""
+
+    def read() -> Backlog | None:
         if delivery is None:
             return None
         spool = delivery.spool.stats()
         is_full = spool.state is SpoolState.FULL
-        return SpoolFacts(
+        return Backlog(
             pump=delivery.pump.stats().state,
             percent=FULL_PERCENT if is_full else float(spool.percent),
             records=spool.records,
@@ -152,4 +160,4 @@ def _spool_facts(delivery: Delivery | None) -> Callable[[], SpoolFacts | None]:
             oldest_age_s=(spool.oldest_age_ms or 0) / 1000,
         )
 
-    return facts
+    return read

@@ -27,7 +27,7 @@ from pricing.reading.policy import ReadPolicy
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
 from tests.support.publisher import MemoryPublisher
-from tests.support.system_mode import Shown, system_mode
+from tests.support.system_mode import Shown, stepped_mode
 from tests.support.zone_states import TICK_MS
 
 NOW_MS = TICK_MS + 2_140
@@ -138,15 +138,16 @@ class World(LadderWorld):
         self.mode = "normal"
         self.publisher = publisher or MemoryPublisher()
         self.shown = Shown()
-        self.system = system_mode(
+        self.stepped = stepped_mode(
             breakers=self.breakers,
             health=self.health,
             publisher=self.publisher,
             now_ms=self.clock,
             read=self.policy,
             shown=self.shown,
-            pulse=self.metrics.pulse,
+            stats=self.metrics.stats,
         )
+        self.system = self.stepped.system
         self.audit = Audit("api-1", self.publisher, now_ms=self.clock)
         self.parts = ApiDependencies(
             catalogue=self.catalogue,

@@ -17,18 +17,20 @@ from pricing.health.ramps import Ramps
 from pricing.metrics.modes import ModeMetrics
 from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import CurrentPolicy, SystemMode
+from pricing.mode.fleet import Fleet
 from pricing.mode.inputs import mode_config
 from pricing.mode.journal import ModeJournal
 from pricing.mode.minute_totals import MinuteTotals
 from pricing.mode.policy import policies
 from pricing.mode.report import totals_of
-from pricing.mode.signals import SpoolFacts
+from pricing.mode.signals import Backlog
 from pricing.ports import Publisher
 from pricing.reading.policy import ReadPolicy
+from streaming.consuming.records import ConsumedRecord
 from tests.support.fake_clock import FakeClocks
 
 CONFIG = mode_config(tick_s=5, up_dwell_s=3, down_dwell_s=60)
-SPOOL = SpoolFacts(pump=PumpState.HEALTHY, percent=0.0, records=0, bytes=0, oldest_age_s=0.0)
+BACKLOG = Backlog(pump=PumpState.HEALTHY, percent=0.0, records=0, bytes=0, oldest_age_s=0.0)
 
 
 @dataclass
@@ -49,7 +51,24 @@ class Shown:
         )
 
 
-def system_mode(
+class SilentTail:
+    """The tail of a topic that nothing comes to."""
+
+    async def read(self, timeout_s: float) -> list[ConsumedRecord]:
+        return []
+
+
+@dataclass
+class SteppedMode:
+    """A mode that moves when the test calls `orchestrator.step`."""
+
+    system: SystemMode
+    orchestrator: Orchestrator
+    journal: ModeJournal
+    policy: CurrentPolicy
+
+
+def stepped_mode(
     *,
     breakers: BreakerRegistry,
     health: HealthSource,
@@ -58,34 +77,33 @@ def system_mode(
     read: ReadPolicy | None = None,
     shown: Shown | None = None,
     directory: Path | None = None,
-    pulse: RequestStats | None = None,
-) -> SystemMode:
-    """A mode that moves when the test calls `orchestrator.step`."""
+    stats: RequestStats | None = None,
+) -> SteppedMode:
     shown = shown or Shown()
     policy = CurrentPolicy(policies(read or ReadPolicy(), 50_000))
     journal = ModeJournal("api-1", publisher, now_ms=now_ms)
     metrics = ModeMetrics(CollectorRegistry())
-    minutes = MinuteTotals(totals_of(pulse or RequestStats(), breakers), shown.clocks.now_s())
-    signals = {spec.name: lambda _now_s, name=spec.name: shown.read(name) for spec in CONFIG.inputs}
+    totals = MinuteTotals(totals_of(stats or RequestStats(), breakers), shown.clocks.now_s())
+    readers = {spec.name: lambda _now_s, name=spec.name: shown.read(name) for spec in CONFIG.inputs}
     orchestrator = Orchestrator(
         CONFIG,
-        signals,
+        readers,
         directory=directory,
-        observers=(policy, journal, metrics, minutes),
+        observers=(policy, journal, metrics, totals),
         now_s=shown.clocks.now_s,
         wall_s=shown.clocks.wall_s,
         boot_id="boot",
     )
-    return SystemMode(
-        orchestrator=orchestrator,
-        policy=policy,
+    system = SystemMode(
+        orchestrator,
         journal=journal,
-        fleet=None,
-        ramps=Ramps({"redis": 0.08, "database": 0.3}),
+        fleet=Fleet(SilentTail(), now_ms=now_ms),
+        totals=totals,
         metrics=metrics,
-        minutes=minutes,
         breakers=breakers,
         health=health,
-        spool=lambda: SPOOL,
+        ramps=Ramps({"redis": 0.08, "database": 0.3}),
+        read_backlog=lambda: BACKLOG,
         now_ms=now_ms,
     )
+    return SteppedMode(system, orchestrator, journal, policy)

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from fallback.mode import ModeEvent, ModeState
-from fallback.mode.orchestrator import Orchestrator
 from fallback.mode.override import Override
 from pricing.access.keys import Role
 from pricing.api.http.dependencies import ApiDependencies
@@ -68,9 +67,9 @@ class _Subscriber:
 class _Subscribers:
     """Who follows the mode; an observer of the orchestrator that only wakes them."""
 
-    def __init__(self, orchestrator: Orchestrator | None) -> None:
+    def __init__(self, system: SystemMode | None) -> None:
         self.all: set[_Subscriber] = set()
-        self._orchestrator = orchestrator
+        self._system = system
         self._override: Override | None = None
         self._step = self._told = 0
 
@@ -78,7 +77,7 @@ class _Subscribers:
         """An operator may steer without changing the level: that is news too."""
         del state, seen_s
         self._step += 1
-        override = self._orchestrator.override if self._orchestrator is not None else None
+        override = self._system.override if self._system is not None else None
         if override is not self._override:
             self._override = override
             self._wake()
@@ -101,16 +100,16 @@ class _Subscribers:
 class _System:
     def __init__(self, parts: ApiDependencies) -> None:
         self._parts = parts
-        self._subscribers = _Subscribers(parts.system.orchestrator if parts.system else None)
+        self._subscribers = _Subscribers(parts.system)
         if parts.system is not None:
-            parts.system.orchestrator.observe(self._subscribers)
+            parts.system.observe(self._subscribers)
 
     async def mode(self, request: Request) -> Response:
         asked = parse_query(ModeQuery, request)
         system = system_of(self._parts)
-        body = system.body()
+        body = system.as_json()
         if asked.fleet in ("true", "1"):
-            body["fleet"] = system.fleet_body()
+            body["fleet"] = system.fleet_json()
         return json_response({"data": body}, headers=_NO_STORE)
 
     async def stream(self, _request: Request) -> Response:
@@ -159,7 +158,7 @@ def system_of(parts: ApiDependencies) -> SystemMode:
 
 
 def _message(event: str, system: SystemMode) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps(system.body()))
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps(system.as_json()))
 
 
 def add_system(app: FastAPI, parts: ApiDependencies) -> None:

@@ -24,7 +24,6 @@ from pricing.api.http.problems import UNKNOWN_BREAKER, FieldError, Problem, inva
 from pricing.api.http.request_parsing import json_text, parse, parse_query
 from pricing.api.http.routing import json_response
 from pricing.errors import DependencyError
-from pricing.mode.report import reliability
 from pricing.stores.operations import LAST, Page, PagePosition
 
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -89,7 +88,7 @@ class Admin:
 
     async def history(self, request: Request) -> Response:
         operations = self._parts.operations
-        journal = system_of(self._parts).journal.entries
+        journal = system_of(self._parts).history()
         return await _listing(
             request, None if operations is None else operations.mode_events, journal
         )
@@ -102,8 +101,7 @@ class Admin:
     async def report(self, request: Request) -> Response:
         asked = parse_query(ReportQuery, request)
         system = system_of(self._parts)
-        body = reliability(system, window_s=asked.window, now_ms=self._parts.now_ms())
-        return json_response({"data": body}, headers=_NO_STORE)
+        return json_response({"data": system.report(asked.window)}, headers=_NO_STORE)
 
 
 def _breaker(breaker: CircuitBreaker) -> dict[str, Any]:

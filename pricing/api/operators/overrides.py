@@ -65,8 +65,8 @@ class Overrides:
     async def end_override(self, request: Request) -> Response:
         system = system_of(self._parts)
         _check_version(request, system)
-        before = system.override_body()
-        is_durable = await system.orchestrator.end_override()
+        before = system.override_json()
+        is_durable = await system.end_override()
         if before is not None:
             await note_act(self._parts, request, "mode.override.end", "mode", before=before)
         return self._response(_content(system, None, is_durable=is_durable))
@@ -74,7 +74,7 @@ class Overrides:
     async def _set(self, request: Request, wish: SetLevel) -> bytes:
         system = system_of(self._parts)
         _check_version(request, system)
-        before = system.override_body()
+        before = system.override_json()
         try:
             saved = await system.set_override(
                 OverrideRequest(
@@ -90,7 +90,7 @@ class Overrides:
             raise Problem(FORCE_NEEDED, f"{error.message}; say `force` if you mean it.") from None
         except OverrideRefused as error:
             raise invalid_input([FieldError(f"/{error.field}", error.message)]) from None
-        after = system.override_body()
+        after = system.override_json()
         await note_act(
             self._parts,
             request,
@@ -108,14 +108,14 @@ class Overrides:
 
 
 def _content(system: SystemMode, body: dict[str, Any] | None, *, is_durable: bool) -> bytes:
-    level = system.orchestrator.level
+    level = system.level
     return orjson.dumps(
         {"data": body, "mode": level.mode.value, "level": level.word, "durable": is_durable}
     )
 
 
 def _version(system: SystemMode) -> str:
-    override = system.orchestrator.override
+    override = system.override
     return NO_VERSION if override is None else override.version
 
 
@@ -132,7 +132,7 @@ def _check_version(request: Request, system: SystemMode) -> None:
         CHANGED_MEANWHILE,
         f'The override is now "{version}"; look at it, and decide again.',
         headers={"ETag": f'"{version}"'},
-        extra={"override": system.override_body()},
+        extra={"override": system.override_json()},
     )
 
 

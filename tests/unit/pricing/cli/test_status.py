@@ -52,8 +52,8 @@ def body(level: Level) -> dict:
     if level:
         world.shown.show("redis", level)
     world.shown.clocks.advance(1)
-    world.system.orchestrator.step()
-    return {**world.system.body(), "fleet": world.system.fleet_body()}
+    world.stepped.orchestrator.step()
+    return {**world.system.as_json(), "fleet": world.system.fleet_json()}
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_recovery_tells_what_holds_it_up():
     world = World()
     world.shown.show("redis", Level.MINOR)
     world.shown.clocks.advance(1)
-    world.system.orchestrator.step()
+    world.stepped.orchestrator.step()
     world.shown.readings = {"read_p99_ms": Reading(value=100.0)}
     for _ in range(5):
         world.shown.clocks.advance(1)
-        world.system.orchestrator.step()
+        world.stepped.orchestrator.step()
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(render(world.system.body()))
+    console.print(render(world.system.as_json()))
     assert "gets better by itself, held by read_p99_ms (100.0)" in console.export_text()
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from fallback.breaker import State
 from fallback.mode import Level
 from fallback.pump import PumpState
-from pricing.mode.dependency_levels import Link, judge_database, judge_kafka, judge_redis
+from pricing.mode.dependency_levels import Link, database_reading, kafka_reading, redis_reading
 from pricing.mode.inputs import mode_config, zone_age_scale
 
 CLOSED, OPEN, HALF = (Link(state=state) for state in (State.CLOSED, State.OPEN, State.HALF_OPEN))
@@ -42,7 +42,7 @@ SHARES = st.floats(0, 1)
     ],
 )
 def test_redis_is_judged_by_breaker_rate_and_postgres_load(link, load, entered, kept):
-    reading = judge_redis(link, load)
+    reading = redis_reading(link, load)
     assert (reading.entered, reading.kept) == (entered, kept)
 
 
@@ -63,7 +63,7 @@ def test_redis_is_judged_by_breaker_rate_and_postgres_load(link, load, entered, 
     ],
 )
 def test_database_is_judged_beside_redis(database, redis, coverage, entered, kept, hard):
-    reading = judge_database(database, redis, coverage)
+    reading = database_reading(database, redis, coverage)
     assert (reading.entered, reading.kept, reading.is_hard) == (entered, kept, hard)
 
 
@@ -79,13 +79,13 @@ def test_database_is_judged_beside_redis(database, redis, coverage, entered, kep
     ],
 )
 def test_kafka_is_judged_by_what_becomes_of_events(pump, level, hard):
-    reading = judge_kafka(pump)
+    reading = kafka_reading(pump)
     assert (reading.entered, reading.kept, reading.is_hard) == (level, level, hard)
 
 
 @given(LINKS, LINKS, SHARES, SHARES)
 def test_every_combination_has_a_reading(redis, database, load, coverage):
-    for reading in (judge_redis(redis, load), judge_database(database, redis, coverage)):
+    for reading in (redis_reading(redis, load), database_reading(database, redis, coverage)):
         assert reading.kept >= reading.entered
         assert reading.value
         assert reading.threshold

@@ -31,14 +31,14 @@ def world() -> World:
 def tick(world: World, times: int = 1) -> None:
     for _ in range(times):
         world.shown.clocks.advance(1.0)
-        world.system.orchestrator.step()
+        world.stepped.orchestrator.step()
 
 
 @pytest.fixture
 async def published(world):
     """The mode events that reach the publisher, as a reader of the topic sees them."""
     found: list[ModeChangedV1] = []
-    task = asyncio.create_task(world.system.journal.run(heartbeat_s=0.02))
+    task = asyncio.create_task(world.stepped.journal.run(heartbeat_s=0.02))
 
     def look() -> list[ModeChangedV1]:
         found.clear()
@@ -86,7 +86,7 @@ async def test_journal_goes_on_when_nothing_can_be_published(world, published):
     world.shown.show("redis", Level.SEVERE)
     tick(world)
     await until(lambda: any(one.new == "severe" for one in published()), "the next change")
-    assert [entry["to"] for entry in world.system.journal.entries] == ["severe", "moderate"]
+    assert [entry["to"] for entry in world.system.history()] == ["severe", "moderate"]
 
 
 class Feed:

@@ -44,7 +44,7 @@ def world() -> World:
     """Its policy is the one that its mode makes hold; its only store is slow."""
     world = World()
     current = CurrentPolicy(policies(ReadPolicy(memo_ms=0), 50_000))
-    world.system.orchestrator.observe(current)
+    world.stepped.orchestrator.observe(current)
     world.parts = replace(world.parts, policy=lambda: current.now)
     world.app = create_app(world.parts)
     world.slow = SlowShelf()
@@ -56,7 +56,7 @@ def world() -> World:
 def worsen(world: World, shown: Shown, level: Level) -> None:
     shown.show("redis", level)
     shown.clocks.advance(1.0)
-    world.system.orchestrator.step()
+    world.stepped.orchestrator.step()
 
 
 @pytest.mark.parametrize("path", [PRICE, "/api/v1/price?lat=40.758028&lon=-73.977698"])

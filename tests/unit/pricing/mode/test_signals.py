@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -12,13 +13,21 @@ from fallback.guards.ramp import RampConfig
 from fallback.mode import Level
 from fallback.pump import PumpState
 from fallback.sketch import LatencySketch
+from pricing.errors import DependencyTimeout
 from pricing.health.ramps import Ramps
-from pricing.mode.signals import SignalParts, Signals
+from pricing.mode.signals import OPEN_LASTS_S, Signals
 from pricing.model import Source
 from tests.support.api import LadderWorld
 from tests.support.fake_clock import FakeClocks
-from tests.support.system_mode import SPOOL
+from tests.support.system_mode import BACKLOG
 from tests.support.zone_states import TICK_MS, zone_state
+
+
+async def timed_out() -> None:
+    raise DependencyTimeout("redis", "late")
+
+
+async def answered() -> None: ...
 
 
 class Watched:
@@ -27,26 +36,24 @@ class Watched:
     def __init__(self) -> None:
         self.world = LadderWorld()
         self.clocks = FakeClocks(now=1_000.0)
-        self.spool = SPOOL
+        self.backlog = BACKLOG
         self.lag = LatencySketch()
         self.ramps = Ramps(
             {"redis": 0.08, "database": 0.3}, RampConfig(jitter=0.0), now_s=self.clocks.now_s
         )
         self.signals = Signals(
-            SignalParts(
-                breakers=self.world.breakers,
-                health=self.world.health,
-                ramps=self.ramps,
-                database=self.world.rungs.database.bulkhead,
-                local=self.world.local,
-                zones=len(self.world.catalogue.zones),
-                spool=lambda: self.spool,
-                pulse=self.world.metrics.pulse,
-                lag=self.lag,
-                age_ms_of=lambda at_ms: max(0, self.world.now_ms - at_ms),
-                tick_ms=5_000,
-            ),
-            self.clocks.now_s(),
+            breakers=self.world.breakers,
+            health=self.world.health,
+            ramps=self.ramps,
+            database=self.world.rungs.database.bulkhead,
+            last_known=self.world.local,
+            zones=len(self.world.catalogue.zones),
+            read_backlog=lambda: self.backlog,
+            stats=self.world.metrics.stats,
+            lag=self.lag,
+            age_ms_of=lambda at_ms: max(0, self.world.now_ms - at_ms),
+            tick_ms=5_000,
+            started_s=self.clocks.now_s(),
         )
 
     def fresh(self) -> None:
@@ -57,10 +64,24 @@ class Watched:
 
     def read(self, name: str):
         self.clocks.advance(1.0)
-        return self.signals.all()[name](self.clocks.now_s())
+        self.signals.sample(self.clocks.now_s())
+        return self.signals.readers()[name](self.clocks.now_s())
+
+    async def open_redis(self) -> None:
+        """Let calls fail until the breaker opens."""
+        redis = self.world.breakers["redis"]
+        while redis.state is not State.OPEN:
+            with suppress(DependencyTimeout):
+                await redis.call(timed_out)
+
+    async def probe_redis(self) -> None:
+        """Let one probe succeed, of the several that would close the breaker."""
+        redis = self.world.breakers["redis"]
+        redis.hasten()
+        await redis.call(answered)
 
     def answer(self, source: Source, times: int) -> None:
-        self.world.metrics.pulse.answered(source, times)
+        self.world.metrics.stats.answered(source, times)
 
 
 @pytest.fixture
@@ -71,7 +92,7 @@ def watched() -> Watched:
 def test_every_input_has_a_signal(watched):
     from tests.support.system_mode import CONFIG
 
-    assert watched.signals.all().keys() == {spec.name for spec in CONFIG.inputs}
+    assert watched.signals.readers().keys() == {spec.name for spec in CONFIG.inputs}
 
 
 def test_shares_of_answers_count_once_the_start_is_over(watched):
@@ -121,17 +142,17 @@ def test_budget_burns_by_default_fares_and_failed_requests(watched):
     watched.answer(Source.REDIS, 990)
     watched.answer(Source.DEFAULT, 5)
     for _ in range(5):
-        watched.world.metrics.pulse.request("/api/v1/prices", 500, 0.01)
+        watched.world.metrics.stats.request("/api/v1/prices", 500, 0.01)
     assert watched.read("budget_burn").value == pytest.approx(10.0)
 
 
 def test_read_times_and_lag_forget_the_start(watched):
-    watched.world.metrics.pulse.request("/api/v1/prices", 200, 3.0)
+    watched.world.metrics.stats.request("/api/v1/prices", 200, 3.0)
     watched.lag.record(1_000.0, 2.0)
     watched.fresh()
     assert watched.read("read_p95_ms").value == 0.0
     assert watched.read("loop_lag_ms") is None
-    watched.world.metrics.pulse.request("/api/v1/prices", 200, 0.1)
+    watched.world.metrics.stats.request("/api/v1/prices", 200, 0.1)
     watched.lag.record(watched.clocks.now, 0.02)
     assert watched.read("read_p99_ms").value == pytest.approx(100, rel=0.11)
     assert watched.read("loop_lag_ms").value == pytest.approx(20, rel=0.11)
@@ -139,12 +160,12 @@ def test_read_times_and_lag_forget_the_start(watched):
 
 def test_other_requests_are_no_price_reads(watched):
     watched.fresh()
-    watched.world.metrics.pulse.request("/metrics", 500, 9.0)
+    watched.world.metrics.stats.request("/metrics", 500, 9.0)
     assert watched.read("read_p99_ms").value == 0.0
-    assert watched.world.metrics.pulse.failed == 0
+    assert watched.world.metrics.stats.failed == 0
 
 
-def test_breaker_that_probes_is_as_open_as_it_was(watched):
+def test_breaker_closed_by_hand_is_well_at_once(watched):
     redis = watched.world.breakers["redis"]
     redis.force(State.FORCED_OPEN, for_s=None)
     assert watched.read("redis").entered is Level.MODERATE
@@ -152,9 +173,25 @@ def test_breaker_that_probes_is_as_open_as_it_was(watched):
     assert watched.read("redis").entered is Level.NORMAL
 
 
-def test_failures_in_a_row_count_before_the_breaker_opens(watched):
-    from pricing.errors import DependencyTimeout
+async def test_breaker_that_probes_counts_as_open_for_seconds(watched):
+    await watched.open_redis()
+    assert watched.read("redis").entered is Level.MODERATE
+    await watched.probe_redis()
+    levels = [watched.read("redis").entered for _ in range(int(OPEN_LASTS_S) + 1)]
+    assert watched.world.breakers["redis"].state is State.HALF_OPEN
+    assert levels == [Level.MODERATE] * (int(OPEN_LASTS_S) - 1) + [Level.MINOR] * 2
 
+
+def test_answers_show_at_the_next_sample_only(watched):
+    watched.fresh()
+    readers, now_s = watched.signals.readers(), watched.clocks.now_s()
+    watched.answer(Source.STALE_CACHE, 100)
+    assert [readers["stale_percent"](now_s).value for _ in range(2)] == [0.0, 0.0]
+    watched.signals.sample(now_s)
+    assert [readers["stale_percent"](now_s).value for _ in range(2)] == [100.0, 100.0]
+
+
+def test_failures_in_a_row_count_before_the_breaker_opens(watched):
     for _ in range(3):
         watched.world.health.failed("redis", DependencyTimeout("redis", "late"))
     reading = watched.read("redis")
@@ -172,11 +209,11 @@ def test_both_stores_gone_is_a_hard_fact(watched):
 
 
 def test_spool_is_read_as_it_stands(watched):
-    watched.spool = replace(SPOOL, percent=76.0, oldest_age_s=31.0, pump=PumpState.SPOOLING)
+    watched.backlog = replace(BACKLOG, percent=76.0, oldest_age_s=31.0, pump=PumpState.SPOOLING)
     assert watched.read("spool_percent").value == 76.0
     assert watched.read("spool_age_s").value == 31.0
     assert watched.read("kafka").entered is Level.MINOR
-    watched.spool = None
+    watched.backlog = None
     assert watched.read("kafka").entered is Level.SEVERE
     assert watched.read("spool_percent").value == 0.0
 

@@ -24,7 +24,7 @@ def world() -> World:
 def tick(world: World, times: int = 1) -> None:
     for _ in range(times):
         world.shown.clocks.advance(1.0)
-        world.system.orchestrator.step()
+        world.stepped.orchestrator.step()
 
 
 async def test_mode_is_told_with_every_input(world):
@@ -58,7 +58,7 @@ async def test_recovering_is_told_once_the_inputs_are_better(world):
     tick(world)
     world.shown.readings.clear()
     tick(world)
-    body = world.system.body()
+    body = world.system.as_json()
     assert (body["level"], body["causes"], body["recovering"]) == ("moderate", [], True)
 
 
@@ -73,7 +73,7 @@ async def test_override_by_body_holds_until_it_is_ended(world):
         assert (data["level"], data["computed_level"]) == ("moderate", "normal")
         ended = await client.delete(LEVEL)
     assert (ended.status_code, ended.json()["level"]) == (200, "normal")
-    assert world.system.orchestrator.override is None
+    assert world.system.override is None
 
 
 async def test_override_by_query_is_a_floor_of_half_an_hour(world):
@@ -103,7 +103,7 @@ async def test_wrong_override_is_refused_with_a_pointer(world, query, body, poin
         response = await client.post(LEVEL + query, **sent)
     assert response.status_code == 422, response.text
     assert response.json()["errors"][0]["pointer"] == pointer
-    assert world.system.orchestrator.override is None
+    assert world.system.override is None
 
 
 async def test_level_below_the_computed_one_needs_force(world):

@@ -44,7 +44,7 @@ async def test_override_that_changed_meanwhile_is_not_undone_unseen(world):
         now = refused.headers["etag"]
         ended = await client.delete(LEVEL, headers=match(f'"other", {now}'))
     assert ended.status_code == 200
-    assert world.system.orchestrator.override is None
+    assert world.system.override is None
 
 
 async def test_star_matches_any_override_and_not_its_absence(world):
@@ -63,7 +63,7 @@ async def test_request_that_is_sent_again_changes_nothing(world):
         again = await client.post(LEVEL, json=FLOOR, headers=headers)
         other = await client.post(LEVEL, json=PIN, headers=headers)
     assert (again.status_code, again.content) == (200, first.content)
-    assert world.system.orchestrator.remaining_s() == 1_740
+    assert world.stepped.orchestrator.remaining_s() == 1_740
     assert [entry["action"] for entry in world.audit.recent] == ["mode.override.set"]
     assert other.json()["type"].endswith(":idempotency-key-reused")
 
