@@ -16,7 +16,8 @@ from benchmarks.bench_price import now_ms, price_ladder
 from benchmarks.benchmark import Case
 from fallback.breaker import PROFILES
 from pricing.access.auth import KeyGate
-from pricing.access.keys import KeyFile, Role
+from pricing.access.keys import KeyFile
+from pricing.access.role import Role
 from pricing.api.app import create_app
 from pricing.api.http.dependencies import ApiConfig, ApiDependencies
 from pricing.api.http.routing import Api

@@ -9,7 +9,8 @@ from pathlib import Path
 from benchmarks.benchmark import Case
 from fallback.mode import Inputs, Reading, initial, step
 from pricing.access.auth import KeyGate, OpenGate, may
-from pricing.access.keys import KeyFile, Role
+from pricing.access.keys import KeyFile
+from pricing.access.role import Role
 from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import CurrentPolicy
 from pricing.mode.inputs import mode_config

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import structlog
 
-from pricing.access.keys import KeyFile, KeyRing, KeyWatch, Role
+from pricing.access.keys import KeyFile, KeyRing, KeyWatch
+from pricing.access.role import Role
 
 _log = structlog.get_logger(__name__)
 

@@ -18,7 +18,6 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import structlog
 
 from fallback.atomic_file import replace_file
 from fallback.background import in_background
+from pricing.access.role import Role
 from pricing.errors import PricingError
 
 _log = structlog.get_logger(__name__)
@@ -37,27 +37,6 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _MOST_KEYS = 10_000
 _LARGEST_FILE = 16_777_216
-
-
-class Role(StrEnum):
-    """What a caller may do. An admin is an operator; an operator is a producer and a client."""
-
-    CLIENT = "client"
-    PRODUCER = "producer"
-    OPERATOR = "operator"
-    ADMIN = "admin"
-
-    def includes(self, other: Role) -> bool:
-        """Whether this role may do what `other` may do."""
-        return other in _INCLUDED[self]
-
-
-_INCLUDED = {
-    Role.CLIENT: frozenset({Role.CLIENT}),
-    Role.PRODUCER: frozenset({Role.PRODUCER}),
-    Role.OPERATOR: frozenset({Role.CLIENT, Role.PRODUCER, Role.OPERATOR}),
-    Role.ADMIN: frozenset(Role),
-}
 
 
 class KeysError(PricingError):

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fallback.errors import BulkheadFullError
 from fallback.guards.bulkhead import Bulkhead
 from pricing.access.auth import may
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.problems import (
     BODY_TOO_LARGE,

@@ -17,7 +17,7 @@ from fallback.pump.adoption import claimed_spool
 from fallback.pump.delivery_waiters import DeliveryWaiters
 from pricing.access.audit import Audit
 from pricing.access.auth import Principal
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.clocks import now_ms
 from pricing.logs import configure_logs
 from pricing.wiring.configs import kafka_config

@@ -8,7 +8,8 @@ from typing import Any
 import typer
 
 from fallback.clock import Wall, wall_s
-from pricing.access.keys import Key, KeyFile, Role
+from pricing.access.keys import Key, KeyFile
+from pricing.access.role import Role
 from pricing.cli.command_audit import note_local_act
 from pricing.wiring.settings import Settings
 from streaming.events.event_types import rfc3339

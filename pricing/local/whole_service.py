@@ -13,7 +13,8 @@ from typing import Final
 
 import httpx2
 
-from pricing.access.keys import KeyFile, Role
+from pricing.access.keys import KeyFile
+from pricing.access.role import Role
 from pricing.embedded import EmbeddedStack, StackConfig, Tansu
 from pricing.embedded.directories import write_private
 from pricing.embedded.ports import LOOPBACK

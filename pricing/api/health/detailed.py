@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fallback.breaker import CircuitBreaker
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.api.http.authorization import Endpoint
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.routing import Operation, add, json_response

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from fallback.mode import ModeEvent, ModeState
 from fallback.mode.override import Override
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.operator_schemas import ModeAnswer, ModeQuery
 from pricing.api.http.problems import BUSY, INVALID_INPUT, NOT_READY, Problem

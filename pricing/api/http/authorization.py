@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pricing.access.auth import Gate, NotAllowed, NotAuthenticated, Principal, authorize
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.api.http.problems import FORBIDDEN, UNAUTHENTICATED, Problem
 
 Endpoint = Callable[[Request], Awaitable[Response]]

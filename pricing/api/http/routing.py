@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.api.http.authorization import Endpoint, guarded
 from pricing.api.http.load_shedding import admitted, writable
 from pricing.api.http.operator_schemas import ForceOpen, SetLevel

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.problems import (
     BUSY,

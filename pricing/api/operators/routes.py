@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.api.http.authorization import Endpoint
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.operator_schemas import (

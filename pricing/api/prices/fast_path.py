@@ -13,7 +13,7 @@ import re
 from starlette.types import Scope, Send
 
 from pricing.access.auth import may
-from pricing.access.keys import Role
+from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.raw_response import lines_of, raw_writable, write_whole
 from pricing.api.http.system_headers import SystemHeaders

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.access.keys import KeyFile, KeysError, KeyWatch, Role
+from pricing.access.keys import KeyFile, KeysError, KeyWatch
+from pricing.access.role import Role
 from tests.support.waiting import until
 
 

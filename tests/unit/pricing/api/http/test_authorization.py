@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pricing.access.auth import KeyGate, OpenGate, Principal
-from pricing.access.keys import KeyFile, Role
+from pricing.access.keys import KeyFile
+from pricing.access.role import Role
 from pricing.api.app import create_app
 from tests.support.api import World
 
