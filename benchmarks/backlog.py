@@ -61,13 +61,16 @@ class _Instant:
         pass
 
 
-async def _bury(record: Record, failure: Poison, attempts: int) -> NoReturn:
+async def _dead_letter(record: Record, failure: Poison, attempts: int) -> NoReturn:
     raise AssertionError(f"record {record.seq} refused after {attempts} attempts: {failure}")
 
 
 async def _look(directory: Path) -> None:
     """Replay for a moment, then print the most memory that the process had, in bytes."""
-    async with Spool.open(directory, CONFIG) as spool, Pump(spool, _Instant(), bury=_bury):
+    async with (
+        Spool.open(directory, CONFIG) as spool,
+        Pump(spool, _Instant(), dead_letter=_dead_letter),
+    ):
         await asyncio.sleep(_REPLAY_S)
     print(_most_memory())
 

@@ -83,7 +83,7 @@ class KafkaSite:
 
     def pump(self, config: PumpConfig) -> Pump:
         """A pump from the spool to the broker."""
-        return Pump(self.spool, self._sink, bury=_bury, config=config)
+        return Pump(self.spool, self._sink, dead_letter=_dead_letter, config=config)
 
     async def drain(self, config: PumpConfig) -> None:
         """Deliver everything."""
@@ -138,5 +138,5 @@ async def send_all(producer: AIOKafkaProducer, topic: str, lanes: Sequence[Seque
     await asyncio.gather(*(send(partition, lane) for partition, lane in enumerate(lanes)))
 
 
-async def _bury(record: Record, failure: Poison, attempts: int) -> NoReturn:
+async def _dead_letter(record: Record, failure: Poison, attempts: int) -> NoReturn:
     raise AssertionError(f"record {record.seq} refused after {attempts} attempts: {failure}")

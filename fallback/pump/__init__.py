@@ -1,8 +1,8 @@
 """The pump: drains the spool into a sink, in order, paced, and by itself.
 
-    async with Pump(spool, sink, bury=keep_dead_letter) as pump:
+    async with Pump(spool, sink, dead_letter=keep_dead_letter) as pump:
         ...
-        await pump.deliveries.wait({lane: seq}, timeout_s=0.05)
+        await pump.delivery_waiters.wait({lane: seq}, timeout_s=0.05)
         await pump.drain(1.5)
 
 Each lane has one batch under way. A batch that pends is waited for; one that failed goes again,
@@ -14,12 +14,12 @@ lane), `watch.py` (alarms), `deliveries.py` (who waits), `pump.py` (the face), `
 """
 
 from fallback.pump.config import PumpConfig
-from fallback.pump.pump import Bury, Pump
+from fallback.pump.pump import KeepDeadLetter, Pump
 from fallback.pump.status import Alarm, PumpObserver, PumpState, PumpStats, SilentPumpObserver
 
 __all__ = [
     "Alarm",
-    "Bury",
+    "KeepDeadLetter",
     "Pump",
     "PumpConfig",
     "PumpObserver",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class GrowingWait:
+class Backoff:
     """Doubles from a first to a longest wait; each is jittered down by up to half."""
 
     def __init__(self, first_s: float, longest_s: float, random: Callable[[], float]) -> None:

@@ -1,4 +1,4 @@
-"""Makes the lanes travel together under load."""
+"""Lets the lanes send at the same moments under load, so that they share requests."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import asyncio
 
 from fallback.clock import Monotonic
 
-_BOARDING_S = 0.002
-"""Who comes so soon after a round began is still part of it."""
+_OPEN_S = 0.002
+"""Who comes so soon after a window began still sends in it."""
 
 
 class BatchingWindow:
-    """A round begins at once after a pause, and else `round_s` after the one before."""
+    """A window begins at once after a pause, and else `window_s` after the one before."""
 
-    def __init__(self, round_s: float, now_s: Monotonic) -> None:
-        self._round_s = round_s
+    def __init__(self, window_s: float, now_s: Monotonic) -> None:
+        self._window_s = window_s
         self._now_s = now_s
         self._last_s = float("-inf")
 
     async def join(self) -> None:
-        """Wait for the next round."""
+        """Wait for the next window."""
         now_s = self._now_s()
-        if now_s - self._last_s < _BOARDING_S:
+        if now_s - self._last_s < _OPEN_S:
             return
-        wait_s = self._last_s + self._round_s - now_s
+        wait_s = self._last_s + self._window_s - now_s
         if wait_s <= 0:
             self._last_s = now_s
             return

@@ -11,8 +11,8 @@ class PumpConfig:
 
     records_per_s: int = 20_000
     """For all lanes together: above it, sending would be felt by whoever shares the process."""
-    round_ms: int = 20
-    """Under load a lane waits for the next round, so that the lanes travel together."""
+    batching_window_ms: int = 20
+    """Under load a lane waits for the next window, so that the lanes share requests."""
     batch_records: int = 300
     """A batch keeps the event loop busy for 1 µs a record at a time: this many for 0.3 ms. Smaller
     ones cost more in all: each of them is a request and an answer."""
@@ -38,14 +38,18 @@ class PumpConfig:
     parked_retry_most_s: float = 60.0
     slow_start_s: float = 30.0
     """Longest way from a tenth of the pace back to the full one; a tenth of the outage."""
-    buried_per_minute: int = 100
+    dead_letters_per_minute: int = 100
     """More dead letters in one lane look like a fault of the house, and park it."""
 
     def __post_init__(self) -> None:
         """Check every range."""
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
-            least = 0 if name in {"round_ms", "slow_start_s", "buried_per_minute"} else 0.001
+            least = (
+                0
+                if name in {"batching_window_ms", "slow_start_s", "dead_letters_per_minute"}
+                else 0.001
+            )
             if value < least:
                 raise ValueError(f"{name}={value!r} is out of range")
         if self.retry_s > self.retry_most_s or self.parked_retry_s > self.parked_retry_most_s:

@@ -9,7 +9,7 @@ time, and also without the service. Nothing is thrown away by itself: a full box
       retried/<id>.json    a letter that was put back; kept a while, to count how often
 
 A letter's id comes from its lane and body, so that one event is one letter, however often a crash
-makes somebody bury it again.
+has it refused again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Strategy:
     max_retries: int = 0
     """0: they wait for a person."""
     retry_after_s: float = 300.0
-    """From the burial; doubles with each retry."""
+    """From when it was kept; doubles with each retry."""
 
     def is_due(self, letter: Letter, now_ms: int) -> bool:
         """Whether the letter is to be put back now."""
@@ -110,7 +110,7 @@ class DeadLetterBox:
         self._now_ms = now_ms
         self._limits = limits or DeadLetterLimits()
 
-    def bury(
+    def add(
         self, *, lane: str, seq: int, body: bytes, error_class: str, reason: str, **facts: int
     ) -> Letter:
         """Keep a letter; durable on return. `facts` are `attempts` and `appended_ms`.

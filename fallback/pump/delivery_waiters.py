@@ -13,7 +13,7 @@ class DeliveryWaiters:
 
     def __init__(self) -> None:
         self._settled: dict[bytes, int] = {}
-        self._buried: dict[bytes, int] = {}
+        self._dead_lettered: dict[bytes, int] = {}
         self._waits: defaultdict[bytes, list[tuple[int, int, asyncio.Future[bool]]]] = defaultdict(
             list
         )
@@ -23,7 +23,7 @@ class DeliveryWaiters:
         """Everything of the lane up to `seq` has left the spool: delivered, or dead-lettered."""
         self._settled[lane] = seq
         if not is_delivered:
-            self._buried[lane] = seq
+            self._dead_lettered[lane] = seq
         waits = self._waits.get(lane)
         while waits and waits[0][0] <= seq:
             future = heappop(waits)[2]
@@ -43,7 +43,7 @@ class DeliveryWaiters:
             if self._settled.get(lane, 0) < seq:
                 waiting[lane] = loop.create_future()
                 heappush(self._waits[lane], (seq, next(self._order), waiting[lane]))
-            elif self._buried.get(lane) != seq:
+            elif self._dead_lettered.get(lane) != seq:
                 delivered[lane] = seq
         if waiting:
             await self._wait_for(waiting, timeout_s)

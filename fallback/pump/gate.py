@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fallback.pump.backoff import GrowingWait
+from fallback.pump.backoff import Backoff
 from fallback.pump.config import PumpConfig
 from fallback.pump.sink import NeedsOperator, SinkFailure, SinkReset
 
@@ -39,7 +39,7 @@ class Parked:
     failure: SinkFailure
     since_s: float
     retry_at_s: float
-    waits: GrowingWait
+    backoff: Backoff
     probe: bytes | None = None
     """The lane that tries whether it flows again."""
 
@@ -48,7 +48,7 @@ class Parked:
 class _Outage:
     since_s: float
     retry_at_s: float
-    waits: GrowingWait
+    backoff: Backoff
     probe: bytes | None = None
     probe_s: float = 0.0
 
@@ -59,7 +59,7 @@ class _Failing:
 
     since_s: float
     retry_at_s: float
-    waits: GrowingWait
+    backoff: Backoff
     failure: SinkFailure
 
 
@@ -145,25 +145,25 @@ class Gate:
             return
         failing = self._failing.get(lane)
         if failing is None:
-            waits = self._waits()
-            # Whoever was burnt may go on at once; if that fails too, it is no accident.
-            wait_s = 0.0 if isinstance(failure, SinkReset) else waits.next()
-            self._failing[lane] = _Failing(now_s, now_s + wait_s, waits, failure)
+            backoff = self._new_backoff()
+            # Whoever lost its producer may go on at once; if that fails too, it is no accident.
+            wait_s = 0.0 if isinstance(failure, SinkReset) else backoff.next()
+            self._failing[lane] = _Failing(now_s, now_s + wait_s, backoff, failure)
         else:
             failing.failure = failure
-            failing.retry_at_s = now_s + failing.waits.next()
+            failing.retry_at_s = now_s + failing.backoff.next()
         if self._outage is not None:
-            self._outage.retry_at_s = now_s + self._outage.waits.next()
+            self._outage.retry_at_s = now_s + self._outage.backoff.next()
 
     def park(self, group: str, failure: SinkFailure, now_s: float) -> None:
         """Let a group wait for a person; the wait grows each time."""
         parked = self.parked.get(group)
         if parked is None:
             config = self._config
-            waits = GrowingWait(config.parked_retry_s, config.parked_retry_most_s, self._random)
-            parked = self.parked[group] = Parked(failure, now_s, now_s, waits)
+            backoff = Backoff(config.parked_retry_s, config.parked_retry_most_s, self._random)
+            parked = self.parked[group] = Parked(failure, now_s, now_s, backoff)
         parked.failure = failure
-        parked.retry_at_s = now_s + parked.waits.next()
+        parked.retry_at_s = now_s + parked.backoff.next()
 
     def tick(self, now_s: float) -> bool:
         """Look whether nothing gets through any more. True: an outage begins."""
@@ -173,7 +173,7 @@ class Gate:
         since_s = max(min(begins, default=now_s), self._last_success_s)
         if now_s - since_s < self._config.stall_s:
             return False
-        self._outage = _Outage(since_s, now_s, self._waits())
+        self._outage = _Outage(since_s, now_s, self._new_backoff())
         return True
 
     def _decide(
@@ -206,5 +206,5 @@ class Gate:
         if self._outage is not None and self._outage.probe == lane:
             self._outage.probe = None
 
-    def _waits(self) -> GrowingWait:
-        return GrowingWait(self._config.retry_s, self._config.retry_most_s, self._random)
+    def _new_backoff(self) -> Backoff:
+        return Backoff(self._config.retry_s, self._config.retry_most_s, self._random)

@@ -1,4 +1,4 @@
-"""Drains one lane: take, send, acknowledge; wait, split or bury where that fails."""
+"""Drains one lane: take, send, acknowledge; wait, split or dead-letter where that fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PumpCore(Protocol):
     sink: Sink
     gate: Gate
     pace: Pace
-    rounds: BatchingWindow
+    batching_window: BatchingWindow
     now_s: Monotonic
 
     def batch_bytes(self) -> int:
@@ -42,7 +42,7 @@ class PumpCore(Protocol):
 
     def on_failure(self, lane: Lane, piece: Piece, failure: SinkFailure) -> None: ...
 
-    async def bury(self, lane: Lane, record: Record, failure: Poison, attempts: int) -> None:
+    async def dead_letter(self, lane: Lane, record: Record, failure: Poison, attempts: int) -> None:
         """Put a record aside. Raises `NeedsOperator` where it cannot be kept."""
         ...
 
@@ -58,7 +58,7 @@ class LanePump:
         """How often the piece at hand was sent."""
         self._refusals = 0
         """How often in a row the piece at hand was refused for what it holds."""
-        self._buried: deque[float] = deque()
+        self._dead_lettered: deque[float] = deque()
         """When the last dead letters were made."""
 
     async def run(self) -> None:
@@ -104,7 +104,7 @@ class LanePump:
     async def _keep_pace(self, piece: Piece) -> None:
         core = self._core
         if len(piece) < core.config.batch_records:
-            await core.rounds.join()
+            await core.batching_window.join()
         wait_s = core.pace.reserve(len(piece), core.now_s())
         # Also without a wait: lanes that always have something to send must not take the loop.
         await asyncio.sleep(wait_s)
@@ -144,27 +144,27 @@ class LanePump:
             self._refusals = 0 if half == 1 else failure.certain_after - 1
             self._attempts = 0
         else:
-            return await self._bury(piece[0], failure)
+            return await self._dead_letter(piece[0], failure)
         return True
 
-    async def _bury(self, record: Record, failure: Poison) -> bool:
+    async def _dead_letter(self, record: Record, failure: Poison) -> bool:
         core, lane = self._core, self._lane
         try:
             self._check_limit()
-            await core.bury(lane, record, failure, self._attempts)
+            await core.dead_letter(lane, record, failure, self._attempts)
         except NeedsOperator as trouble:
             core.gate.failed(lane.name, trouble, core.now_s())
             return False
-        self._buried.append(core.now_s())
+        self._dead_lettered.append(core.now_s())
         lane.ack(record.seq)
         self._attempts = self._refusals = 0
         return True
 
     def _check_limit(self) -> None:
         horizon_s = self._core.now_s() - _MINUTE_S
-        while self._buried and self._buried[0] < horizon_s:
-            self._buried.popleft()
-        if len(self._buried) >= self._core.config.buried_per_minute:
+        while self._dead_lettered and self._dead_lettered[0] < horizon_s:
+            self._dead_lettered.popleft()
+        if len(self._dead_lettered) >= self._core.config.dead_letters_per_minute:
             raise NeedsOperator("too many dead letters in a minute", group=self._group)
 
 

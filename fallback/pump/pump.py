@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.25
 
-Bury = Callable[[Record, Poison, int], Awaitable[None]]
+KeepDeadLetter = Callable[[Record, Poison, int], Awaitable[None]]
 """Keeps a dead letter: the record, why, after how many attempts. Raises `NeedsOperator`."""
 
 
@@ -46,7 +46,7 @@ class Pump:
         spool: Spool,
         sink: Sink,
         *,
-        bury: Bury,
+        dead_letter: KeepDeadLetter,
         config: PumpConfig | None = None,
         observers: Sequence[PumpObserver] = (),
         pace: Pace | None = None,
@@ -58,24 +58,24 @@ class Pump:
         self.now_s = now_s
         self.gate = Gate(self.config, random)
         self.pace = pace or Pace(self.config.records_per_s, slow_start_s=self.config.slow_start_s)
-        self.rounds = BatchingWindow(self.config.round_ms / 1000, now_s)
-        self.deliveries = DeliveryWaiters()
+        self.batching_window = BatchingWindow(self.config.batching_window_ms / 1000, now_s)
+        self.delivery_waiters = DeliveryWaiters()
         self._spool = spool
-        self._bury = bury
+        self._dead_letter = dead_letter
         self._random = random
         self._observers = tuple(observers)
-        self._watch = AlarmWatch(self.gate, sink, self.config, self._tell_alarm)
+        self._alarms = AlarmWatch(self.gate, sink, self.config, self._notify_alarm)
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = 0
-        self._sent = self._resent = self._buried = 0
+        self._sent = self._resent = self._dead_lettered = 0
         self._state = PumpState.HEALTHY
         self._out_since_s: float | None = None
 
     async def __aenter__(self) -> Self:
         self._start(self._find_lanes(), "pump")
         self._start(self._look(), "pump-state")
-        self._start(self._watch_over(), "pump-watch")
+        self._start(self._watch_alarms(), "pump-alarms")
         return self
 
     async def __aexit__(
@@ -100,9 +100,9 @@ class Pump:
             in_flight=len(self.gate.in_flight),
             sent=self._sent,
             resent=self._resent,
-            buried=self._buried,
+            dead_lettered=self._dead_lettered,
             rate=self.pace.rate(self.now_s()),
-            alarms=tuple(self._watch.alarms),
+            alarms=tuple(self._alarms.alarms),
         )
 
     async def drain(self, timeout_s: float, *, through_outage: bool = False) -> bool:
@@ -128,7 +128,7 @@ class Pump:
     def on_sent(self, lane: Lane, piece: Piece, duration_s: float) -> None:
         """Take note of a delivery."""
         self._sent += len(piece)
-        self.deliveries.settle(lane.name, piece[-1].seq, is_delivered=True)
+        self.delivery_waiters.settle(lane.name, piece[-1].seq, is_delivered=True)
         now_s = self.now_s()
         outage_s = self.gate.succeeded(lane.name, self.sink.group_of(lane.name), now_s)
         if outage_s is not None:
@@ -153,18 +153,18 @@ class Pump:
             reason=failure.reason,
             code=failure.code,
         )
-        self._watch.note(failure, self.sink.group_of(lane.name), self.now_s())
+        self._alarms.note(failure, self.sink.group_of(lane.name), self.now_s())
         self._notify()
         for observer in self._observers:
             notify(observer.on_failure, failure, len(piece))
 
-    async def bury(self, lane: Lane, record: Record, failure: Poison, attempts: int) -> None:
+    async def dead_letter(self, lane: Lane, record: Record, failure: Poison, attempts: int) -> None:
         """Put a record aside for good."""
-        await self._bury(record, failure, attempts)
-        self._buried += 1
-        self.deliveries.settle(lane.name, record.seq, is_delivered=False)
+        await self._dead_letter(record, failure, attempts)
+        self._dead_lettered += 1
+        self.delivery_waiters.settle(lane.name, record.seq, is_delivered=False)
         for observer in self._observers:
-            notify(observer.on_buried, failure)
+            notify(observer.on_dead_letter, failure)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -203,12 +203,12 @@ class Pump:
             self._turn_to(self._next_state(now_s))
             await asyncio.sleep(_LOOK_S)
 
-    async def _watch_over(self) -> None:
+    async def _watch_alarms(self) -> None:
         while True:
             try:
-                await self._watch.look(self.now_s())
+                await self._alarms.look(self.now_s())
             except Exception:  # noqa: BLE001 - a fault of the sink's question must not end the alarms
-                _log.exception("the pump's watch broke, and looks again")
+                _log.exception("looking for alarms failed")
             await asyncio.sleep(_LOOK_S)
 
     def _next_state(self, now_s: float) -> PumpState:
@@ -237,6 +237,6 @@ class Pump:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _tell_alarm(self, *facts: object) -> None:
+    def _notify_alarm(self, *facts: object) -> None:
         for observer in self._observers:
             notify(observer.on_alarm, *facts)

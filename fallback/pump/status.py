@@ -47,7 +47,7 @@ class PumpStats:
     """Records that were acknowledged."""
     resent: int
     """Records sent again after an unknown outcome: each may be a repeat."""
-    buried: int
+    dead_lettered: int
     """Records that went to the dead letters."""
     rate: float
     """Records a second that may be sent now."""
@@ -63,7 +63,7 @@ class PumpObserver(Protocol):
 
     def on_failure(self, failure: SinkFailure, records: int) -> None: ...
 
-    def on_buried(self, failure: SinkFailure) -> None: ...
+    def on_dead_letter(self, failure: SinkFailure) -> None: ...
 
     def on_recovered(self, outage_s: float) -> None:
         """The backlog of an outage is delivered; how long it took, from the outage's begin."""
@@ -81,7 +81,7 @@ class SilentPumpObserver:
 
     def on_failure(self, failure: SinkFailure, records: int) -> None: ...
 
-    def on_buried(self, failure: SinkFailure) -> None: ...
+    def on_dead_letter(self, failure: SinkFailure) -> None: ...
 
     def on_recovered(self, outage_s: float) -> None: ...
 

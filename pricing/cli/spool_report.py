@@ -128,7 +128,7 @@ async def _replay(spool: Spool, pump: Pump, timeout_s: float) -> dict[str, Any]:
         done = await pump.drain(timeout_s, through_outage=True)
         stats, reasons = pump.stats(), pump.gate.reasons()
     left = spool.stats().records
-    row = {"done": done, "sent": stats.sent, "buried": stats.buried, "left": left}
+    row = {"done": done, "sent": stats.sent, "buried": stats.dead_lettered, "left": left}
     return row if done else {**row, "problem": ", ".join(reasons) or "no answer in time"}
 
 

@@ -104,7 +104,7 @@ class SpoolMetrics:
         if failure.may_be_delivered:
             self._risk.inc(records)
 
-    def on_buried(self, failure: SinkFailure) -> None:
+    def on_dead_letter(self, failure: SinkFailure) -> None:
         self._letters_added.labels(failure.code).inc()
 
     def on_recovered(self, outage_s: float) -> None:

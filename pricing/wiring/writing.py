@@ -99,7 +99,7 @@ async def open_write_path(
         delivery = await _deliver(stack, settings, kafka, spool, metrics, wall_s)
         publisher = SpoolPublisher(
             spool,
-            delivery.pump.deliveries,
+            delivery.pump.delivery_waiters,
             kafka,
             wait_s=settings.publish_wait_ms / 1000,
             on_append=metrics.appended,
@@ -123,13 +123,18 @@ async def _deliver(
     box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms)
     burial = DeadLetterRecorder(box, spool, now_ms=now_ms)
     config = PumpConfig(records_per_s=settings.replay_events_per_s)
-    pump = Pump(spool, sink, bury=burial.bury, config=config, observers=(metrics,))
+    pump = Pump(spool, sink, dead_letter=burial.dead_letter, config=config, observers=(metrics,))
     await stack.enter_async_context(pump)
     await stack.enter_async_context(in_background("dead letters", burial.run(metrics.put_back)))
 
     def pump_for(orphan: Spool) -> Pump:
         return Pump(
-            orphan, sink, bury=burial.bury, config=config, observers=(metrics,), pace=pump.pace
+            orphan,
+            sink,
+            dead_letter=burial.dead_letter,
+            config=config,
+            observers=(metrics,),
+            pace=pump.pace,
         )
 
     home = settings.state_dir / SPOOLS
@@ -164,7 +169,7 @@ async def replaying(
         def pump_for(spool: Spool) -> Pump:
             burial = DeadLetterRecorder(box, spool, now_ms=lambda: int(wall_s() * 1000))
             config = PumpConfig(records_per_s=settings.replay_events_per_s)
-            return Pump(spool, sink, bury=burial.bury, config=config)
+            return Pump(spool, sink, dead_letter=burial.dead_letter, config=config)
 
         yield pump_for
 

@@ -54,12 +54,12 @@ class DeadLetterRecorder:
         self._now_ms = now_ms
         self._strategies = strategies
 
-    async def bury(self, record: Record, failure: Poison, attempts: int) -> None:
+    async def dead_letter(self, record: Record, failure: Poison, attempts: int) -> None:
         """Keep a record aside. Raises `NeedsOperator` where it cannot be kept."""
         lane = record.lane.decode(errors="replace")
         try:
             letter = await asyncio.to_thread(
-                self._box.bury,
+                self._box.add,
                 lane=lane,
                 seq=record.seq,
                 body=record.body,

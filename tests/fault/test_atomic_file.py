@@ -63,7 +63,7 @@ def write_snapshot(directory: Path) -> Callable[[], object]:
 
 def keep_dead_letter(directory: Path) -> Callable[[], object]:
     box = DeadLetterBox(directory, now_ms=lambda: 1)
-    return lambda: box.bury(
+    return lambda: box.add(
         lane="a", seq=1, body=b"x", error_class="refused", reason="why", attempts=1, appended_ms=1
     )
 

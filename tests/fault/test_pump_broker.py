@@ -269,7 +269,7 @@ async def test_deleted_topic_is_waited_for(place, tmp_path):
     assert [r.value for r in await read_topic(place.direct, "equilibrium.gone")] == [b"2"]
 
 
-async def test_topic_with_too_few_partitions_is_parked_not_buried(place, tmp_path):
+async def test_topic_with_too_few_partitions_is_parked_not_dead_lettered(place, tmp_path):
     await make_topic(place.direct, "equilibrium.narrow", 2)
     async with pumped(place.config, tmp_path, wait_s=5) as path:
         await keep(path, "equilibrium.narrow", 4, WireRecord(b"k", b"1"))

@@ -55,7 +55,7 @@ async def test_flapping_broker_breaks_no_promise(place, tmp_path, seed):
     verdict = oracle.judge(await read_topic(place.direct, full_name(place.direct, "ride-requests")))
     tell(seed, faults, verdict, renewals, healed_s, oracle)
     assert verdict.duplicates <= LANES * BATCH * renewals
-    assert not stats.buried
+    assert not stats.dead_lettered
     assert not [alarm for alarm in stats.alarms if alarm.kind == "lost_records"]
 
 

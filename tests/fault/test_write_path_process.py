@@ -276,7 +276,7 @@ async def test_dead_letter_is_put_back_by_the_command_and_delivered_with_its_id(
         await oracle.publish(path.publisher, 1)
         await until(lambda: not path.spool.stats().records, "delivered")
     (record,) = await read_topic(direct, full_name(direct, "ride-requests"))
-    identity = bury(service, record)
+    identity = add_dead_letter(service, record)
     assert (await service.command("dlq", "show", identity))[0] == 0
     code, text = await service.command("dlq", "ls", "--json")
     assert (code, json.loads(text)["total"]) == (0, 1)
@@ -298,7 +298,7 @@ async def until_health(client: httpx2.AsyncClient, *, letters: int) -> None:
             await asyncio.sleep(0.1)
 
 
-def bury(service: Service, record) -> str:
+def add_dead_letter(service: Service, record) -> str:
     from fallback.pump.dead_letters import DeadLetterBox
     from streaming.events.codec import WireRecord
     from streaming.events.packing import pack
@@ -306,7 +306,7 @@ def bury(service: Service, record) -> str:
     box = DeadLetterBox(service.directory / "state" / "dead-letters", now_ms=lambda: 1)
     body = pack(WireRecord(record.key, record.value, record.headers))
     lane = f"{record.topic}/{record.partition}"
-    letter = box.bury(
+    letter = box.add(
         lane=lane, seq=1, body=body, error_class="10", reason="test", attempts=1, appended_ms=1
     )
     return letter.id

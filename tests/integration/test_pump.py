@@ -36,13 +36,13 @@ class World:
     spool: Spool
     sink: MemorySink
     pump: Pump
-    buried: list[tuple[bytes, str, int]] = field(default_factory=list)
+    dead_lettered: list[tuple[bytes, str, int]] = field(default_factory=list)
     refusal: NeedsOperator | None = None
 
-    async def bury(self, record: Record, failure: Poison, attempts: int) -> None:
+    async def keep_dead_letter(self, record: Record, failure: Poison, attempts: int) -> None:
         if self.refusal is not None:
             raise self.refusal
-        self.buried.append((record.body, failure.code, attempts))
+        self.dead_lettered.append((record.body, failure.code, attempts))
 
     async def append(self, lane: bytes, bodies: Sequence[bytes]) -> range:
         entries = [Entry(lane, body) for body in bodies]
@@ -61,7 +61,7 @@ async def opened(directory, config: PumpConfig = QUICK) -> AsyncIterator[World]:
     sink = MemorySink()
     async with Spool.open(directory, SMALL) as spool:
         world = World(spool, sink, pump=None)  # type: ignore[arg-type] # the next line has it
-        world.pump = Pump(spool, sink, bury=world.bury, config=config)
+        world.pump = Pump(spool, sink, dead_letter=world.keep_dead_letter, config=config)
         async with world.pump:
             yield world
 
@@ -101,18 +101,18 @@ async def test_everything_arrives_in_order_and_is_acknowledged(world):
 async def test_waiters_hear_of_deliveries_and_of_dead_letters(world):
     world.sink.rule = poisoned_by(b"1")
     seqs = await world.append(A, bodies(3))
-    found = await world.pump.deliveries.wait({A: seqs[2]}, 5)
+    found = await world.pump.delivery_waiters.wait({A: seqs[2]}, 5)
     assert found == {A: seqs[2]}
     (last,) = await world.append(A, [b"1"])
-    assert await world.pump.deliveries.wait({A: last}, 5) == {}
+    assert await world.pump.delivery_waiters.wait({A: last}, 5) == {}
 
 
 async def test_waiting_callers_leave_nothing_behind(world):
     world.sink.gate.clear()
     await world.append(A, bodies(1))
-    waits = [world.pump.deliveries.wait({A: 1}, 0.05) for _ in range(200)]
+    waits = [world.pump.delivery_waiters.wait({A: 1}, 0.05) for _ in range(200)]
     assert await asyncio.gather(*waits) == [{}] * 200
-    assert not world.pump.deliveries._waits[A]
+    assert not world.pump.delivery_waiters._waits[A]
     world.sink.gate.set()
     await world.drained()
 
@@ -122,7 +122,7 @@ async def test_poison_is_found_wherever_it_stands(world, bad):
     world.sink.rule = poisoned_by(str(bad).encode())
     await world.append(A, bodies(500))
     await world.drained()
-    assert [body for body, _, _ in world.buried] == [str(bad).encode()]
+    assert [body for body, _, _ in world.dead_lettered] == [str(bad).encode()]
     assert world.sink.kept[A] == [body for body in bodies(500) if body != str(bad).encode()]
 
 
@@ -131,7 +131,7 @@ async def test_several_poisons_in_one_batch_are_each_put_aside(world):
     world.sink.rule = poisoned_by(*bad, certain_after=3)
     await world.append(A, bodies(100))
     await world.drained()
-    assert [body for body, _, _ in world.buried] == bad
+    assert [body for body, _, _ in world.dead_lettered] == bad
     assert world.sink.kept[A] == [body for body in bodies(100) if body not in bad]
 
 
@@ -147,7 +147,7 @@ async def test_refusal_that_goes_away_buries_nothing(world):
     world.sink.rule = only(Poison, A, 2, certain_after=3)
     await world.append(A, bodies(50))
     await world.drained()
-    assert (world.buried, world.sink.kept[A]) == ([], bodies(50))
+    assert (world.dead_lettered, world.sink.kept[A]) == ([], bodies(50))
 
 
 @pytest.mark.parametrize("kind", [RetryLater, SinkReset])
@@ -172,7 +172,7 @@ async def test_refused_permission_parks_its_group_and_flows_by_itself_later(worl
     await world.drained()
     await until(lambda: not world.alarms, "the alarm's end")
     await until(lambda: world.pump.state is PumpState.HEALTHY, "healthy")
-    assert world.buried == []
+    assert world.dead_lettered == []
 
 
 async def test_letters_that_cannot_be_kept_stop_the_lane_and_lose_nothing(world):
@@ -187,12 +187,12 @@ async def test_letters_that_cannot_be_kept_stop_the_lane_and_lose_nothing(world)
 
 
 async def test_flood_of_dead_letters_parks_the_lane(tmp_path):
-    config = PumpConfig(buried_per_minute=3, parked_retry_s=0.05, parked_retry_most_s=0.1)
+    config = PumpConfig(dead_letters_per_minute=3, parked_retry_s=0.05, parked_retry_most_s=0.1)
     async with opened(tmp_path, config) as world:
         world.sink.rule = poisoned_by(*bodies(100))
         await world.append(A, bodies(100))
         await until(lambda: ("parked", "a") in world.alarms, "the alarm")
-        assert len(world.buried) == 3
+        assert len(world.dead_lettered) == 3
 
 
 async def test_stuck_batch_is_asked_about_told_and_at_last_renewed(world):
@@ -236,7 +236,7 @@ async def test_pace_is_kept_for_all_lanes_together(tmp_path):
         assert took_s > 4_000 / 2_000 * 0.7
 
 
-async def test_question_that_breaks_ends_no_watch(world):
+async def test_alarms_go_on_after_a_diagnosis_that_breaks(world):
     """Once it did: whatever stood still from then on raised no alarm."""
     asked = []
 
@@ -256,10 +256,10 @@ async def test_failed_observer_breaks_nothing(tmp_path):
     sink = MemorySink()
     async with Spool.open(tmp_path, SMALL) as spool:
 
-        async def bury(*_: object) -> None:
+        async def keep_dead_letter(*_: object) -> None:
             raise AssertionError
 
-        pump = Pump(spool, sink, bury=bury, config=QUICK)
+        pump = Pump(spool, sink, dead_letter=keep_dead_letter, config=QUICK)
         pump._observers = (type("Loud", (), {"on_sent": fail, "on_state_change": fail})(),)
         async with pump:
             entries = [Entry(A, b"1")]

@@ -98,7 +98,7 @@ def letter(state) -> str:
     body = pack(encode(ride_request()))
     facts = {"attempts": 1, "appended_ms": 1}
     lane = LANE.decode()
-    return box.bury(lane=lane, seq=1, body=body, error_class="10", reason="test", **facts).id
+    return box.add(lane=lane, seq=1, body=body, error_class="10", reason="test", **facts).id
 
 
 def segment_of(spool: Path) -> Path:

@@ -63,8 +63,8 @@ async def pumped(
         box = DeadLetterBox(directory / "dead-letters", now_ms=wall_ms)
         burial = DeadLetterRecorder(box, spool, now_ms=wall_ms)
         sink = KafkaSink(sender)
-        async with Pump(spool, sink, bury=burial.bury, config=pump_config) as pump:
-            publisher = SpoolPublisher(spool, pump.deliveries, config, wait_s=wait_s)
+        async with Pump(spool, sink, dead_letter=burial.dead_letter, config=pump_config) as pump:
+            publisher = SpoolPublisher(spool, pump.delivery_waiters, config, wait_s=wait_s)
             yield Pumped(config, spool, pump, sender, publisher, box)
 
 

@@ -19,8 +19,8 @@ class Shelf:
             directory, now_ms=lambda: self.now_ms, limits=DeadLetterLimits(**limits)
         )
 
-    def bury(self, body: bytes = b"body", error_class: str = "10", attempts: int = 1) -> Letter:
-        return self.box.bury(
+    def add(self, body: bytes = b"body", error_class: str = "10", attempts: int = 1) -> Letter:
+        return self.box.add(
             lane="rides/3",
             seq=7,
             body=body,
@@ -37,7 +37,7 @@ def shelf(tmp_path) -> Shelf:
 
 
 def test_letter_is_found_by_its_id_with_everything_in_it(shelf):
-    letter = shelf.bury(b"\x00\xff body")
+    letter = shelf.add(b"\x00\xff body")
     assert letter.id == letter_id("rides/3", b"\x00\xff body")
     assert shelf.box.get(letter.id) == letter
     assert (letter.lane, letter.seq, letter.body) == ("rides/3", 7, b"\x00\xff body")
@@ -47,28 +47,28 @@ def test_letter_is_found_by_its_id_with_everything_in_it(shelf):
 def test_letters_come_oldest_first(shelf):
     for number in range(3):
         shelf.now_ms += 1
-        shelf.bury(b"%d" % number)
+        shelf.add(b"%d" % number)
     assert [letter.body for letter in shelf.box.letters()] == [b"0", b"1", b"2"]
 
 
-def test_same_event_is_one_letter_however_often_it_is_buried(shelf):
-    assert shelf.bury().id == shelf.bury().id
+def test_same_event_is_one_letter_however_often_it_is_added(shelf):
+    assert shelf.add().id == shelf.add().id
     assert shelf.box.stats().letters == 1
 
 
 @pytest.mark.parametrize("limits", [{"letters": 2}, {"size_bytes": 500}])
 def test_full_box_refuses_and_keeps_what_it_has(tmp_path, limits):
     shelf = Shelf(tmp_path, **limits)
-    shelf.bury(b"1")
-    shelf.bury(b"2")
+    shelf.add(b"1")
+    shelf.add(b"2")
     with pytest.raises(DeadLettersFull):
-        shelf.bury(b"3")
-    shelf.bury(b"2")
+        shelf.add(b"3")
+    shelf.add(b"2")
     assert len(shelf.box.letters()) == 2
 
 
 def test_discarded_letter_is_gone_and_a_missing_one_is_told(shelf):
-    letter = shelf.bury()
+    letter = shelf.add()
     assert shelf.box.discard(letter.id)
     assert not shelf.box.discard(letter.id)
     assert shelf.box.get(letter.id) is None
@@ -82,7 +82,7 @@ def test_id_from_outside_is_never_a_path(shelf, identity):
 
 
 def test_retry_moves_a_letter_to_be_put_back_and_counts_it(shelf):
-    letter = shelf.bury()
+    letter = shelf.add()
     assert shelf.box.ask_retry(letter.id)
     assert not shelf.box.ask_retry(letter.id)
     assert (shelf.box.letters(), shelf.box.stats().waiting_for_retry) == ([], 1)
@@ -90,32 +90,32 @@ def test_retry_moves_a_letter_to_be_put_back_and_counts_it(shelf):
     assert marked == letter
     shelf.box.was_put_back(marked)
     assert shelf.box.to_put_back() == []
-    assert shelf.bury().retries == 1
+    assert shelf.add().retries == 1
 
 
 def test_notes_of_what_was_put_back_are_forgotten_after_a_while(shelf):
-    letter = shelf.bury()
+    letter = shelf.add()
     shelf.box.ask_retry(letter.id)
     shelf.box.was_put_back(letter)
     assert shelf.box.forget_retried(DAY_MS) == 0
     shelf.now_ms += DAY_MS + 1
     assert shelf.box.forget_retried(DAY_MS) == 1
-    assert shelf.bury().retries == 0
+    assert shelf.add().retries == 0
 
 
 def test_strategy_retries_its_class_later_and_later_and_not_for_ever(shelf):
     strategies = {"-1": Strategy(max_retries=2, retry_after_s=300)}
-    held = shelf.bury(b"held", "10")
+    held = shelf.add(b"held", "10")
     waits = []
     for _ in range(2):
-        letter = shelf.bury(b"tried", "-1")
+        letter = shelf.add(b"tried", "-1")
         began_ms = shelf.now_ms
         while not shelf.box.ask_due(strategies, 20):
             shelf.now_ms += 10_000
         waits.append((shelf.now_ms - began_ms) // 1000)
         shelf.box.was_put_back(letter)
     assert waits == [300, 600]
-    shelf.bury(b"tried", "-1")
+    shelf.add(b"tried", "-1")
     shelf.now_ms += DAY_MS
     assert shelf.box.ask_due(strategies, 20) == 0
     assert held.id in {letter.id for letter in shelf.box.letters()}
@@ -123,14 +123,14 @@ def test_strategy_retries_its_class_later_and_later_and_not_for_ever(shelf):
 
 def test_round_marks_at_most_a_batch(shelf):
     for number in range(30):
-        shelf.bury(b"%d" % number, "-1")
+        shelf.add(b"%d" % number, "-1")
     assert shelf.box.ask_due({"-1": Strategy(max_retries=1, retry_after_s=0.001)}, 20) == 0
     shelf.now_ms += 10
     assert shelf.box.ask_due({"-1": Strategy(max_retries=1, retry_after_s=0.001)}, 20) == 20
 
 
 def test_file_that_is_no_letter_is_left_out(shelf, tmp_path):
-    shelf.bury()
+    shelf.add()
     (tmp_path / "letters" / "strange.json").write_text("{")
     (tmp_path / "letters" / "half.tmp").write_text("")
     assert len(shelf.box.letters()) == 1
@@ -138,7 +138,7 @@ def test_file_that_is_no_letter_is_left_out(shelf, tmp_path):
 
 
 def test_file_that_is_no_letter_cannot_be_put_back_but_thrown_away(shelf, tmp_path):
-    shelf.bury()
+    shelf.add()
     (tmp_path / "letters" / "strange.json").write_text("{")
     assert not shelf.box.ask_retry("strange")
     assert shelf.box.stats().waiting_for_retry == 0
@@ -147,9 +147,9 @@ def test_file_that_is_no_letter_cannot_be_put_back_but_thrown_away(shelf, tmp_pa
 
 
 def test_stats_count_by_class(shelf):
-    shelf.bury(b"1", "10")
-    shelf.bury(b"2", "10")
-    shelf.bury(b"3", "-1")
+    shelf.add(b"1", "10")
+    shelf.add(b"2", "10")
+    shelf.add(b"3", "-1")
     stats = shelf.box.stats()
     assert (stats.letters, dict(stats.by_class), stats.oldest_ms) == (
         3,

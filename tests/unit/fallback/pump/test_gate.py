@@ -13,7 +13,7 @@ CONFIG = PumpConfig(
 )
 A, B = b"a/0", b"b/0"
 RETRY = RetryLater("down")
-BURNT = SinkReset("gap")
+RESET = SinkReset("gap")
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def test_failed_lane_waits_longer_each_time_and_others_do_not(gate):
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 
-def test_burnt_lane_may_go_on_at_once_but_only_the_first_time(gate):
-    fail(gate, A, BURNT, 0)
+def test_lane_after_a_reset_may_go_on_at_once_but_only_the_first_time(gate):
+    fail(gate, A, RESET, 0)
     assert isinstance(gate.ask(A, "a", 0), Go)
-    fail(gate, A, BURNT, 0)
+    fail(gate, A, RESET, 0)
     assert isinstance(gate.ask(A, "a", 0), Wait)
 
 
