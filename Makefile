@@ -23,7 +23,7 @@ FITS = $(SUPPORTED)$(if $(ENSUREPIP),; import pip)
 NO_KAFKA = what needs Apache Kafka is skipped (Debian, Ubuntu: apt install default-jdk-headless maven)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench docs docs-generated lock
+.PHONY: help install run test soak check bench docs docs-generated lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -34,8 +34,15 @@ install: $(STAMP) ## .venv/ with the package and everything it needs, checked by
 run: $(STAMP) ## the whole service on this machine: ARGS="--port 8000 --duration 60"
 	@$(BIN)/equilibrium demo $(ARGS)
 
+# One test at a time to whoever is free: files differ in length by a factor of a thousand. Three
+# workers, because half of the time a test waits for a server that it has hurt.
+PYTEST = $(BIN)/python -m pytest -n 3 --dist load --maxschedchunk 1
+
 test: install ## every test that can run here: ARGS="tests/unit -k ladder"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+soak: install ## the long tests, which `make test` leaves out: ARGS="tests/fault/test_pump_flap.py"
+	@$(PYTEST) -m soak $(ARGS)
 
 check: $(STAMP) ## lint, form, types, import contracts
 	@$(BIN)/ruff check .

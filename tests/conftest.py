@@ -30,6 +30,19 @@ structlog.configure(
 )
 
 
+SLOW_FIRST = ("fault", "e2e", "integration", "contract", "property")
+"""The folders with the longest tests: begun last, one of these would run alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return SLOW_FIRST.index(folder) if folder in SLOW_FIRST else len(SLOW_FIRST)
+
+
 def pytest_report_header() -> str:
     return f"kafka: {servers.kafka_in_words()}"
 

@@ -25,6 +25,8 @@ from tests.support.waiting import until
 FAULTS = int(os.environ.get("PUMP_CLUSTER_FAULTS", "4"))
 TOPIC = "ride-requests"
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture(scope="module")
 async def nodes(server_directory: Path) -> AsyncIterator[list[ClusterNode]]:

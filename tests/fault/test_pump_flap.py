@@ -23,6 +23,8 @@ SECONDS = float(os.environ.get("PUMP_FLAP_S", "15"))
 SEEDS = [int(seed) for seed in os.environ.get("PUMP_FLAP_SEEDS", "1").split(",")]
 LANES, BATCH = 6, QUICK.batch_records
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture
 async def place(own_directory: Path):

@@ -251,6 +251,7 @@ def resources(pid: int) -> tuple[int, int]:
     return len(list(Path(f"/proc/{pid}/fd").iterdir())), int(kilobytes)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(FLAP_S + 300)
 async def test_flapping_leaves_nothing_behind(api, proxies):
     pid = api.process._process.pid
@@ -272,6 +273,7 @@ async def test_flapping_leaves_nothing_behind(api, proxies):
     assert last[1] <= first[1] * 1.25 + 20_000
 
 
+@pytest.mark.soak
 async def test_cancelled_requests_shift_no_answer(settings, proxies, ticks, tmp_path):
     own = {**settings, "EQUILIBRIUM_MEMO_MS": "0"}
     async with api_process(own, tmp_path) as api:

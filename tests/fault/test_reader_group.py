@@ -115,7 +115,7 @@ async def test_static_member_that_is_killed_and_comes_back_moves_nothing(config)
 
 
 @pytest.mark.timeout(OUTAGE_S + 90)
-@pytest.mark.parametrize("instance_id", [None, "static"])
+@pytest.mark.parametrize("instance_id", [None, pytest.param("static", marks=pytest.mark.soak)])
 async def test_outage_brings_every_event_once_and_no_slot_moves(own_kafka, config, instance_id):
     topic = full_name(config, INPUTS[0])
     async with (

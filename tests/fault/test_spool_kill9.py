@@ -14,7 +14,11 @@ from tests.support.spool_child import CONFIG
 from tests.support.spool_oracle import Said, drain, judge, start_child
 
 KILLS = int(os.environ.get("SPOOL_KILLS", "10"))
-POINTS = [(point, repeat) for point in FaultPoint for repeat in range(3)]
+POINTS = [
+    pytest.param(point, repeat, marks=[pytest.mark.soak] if repeat else [])
+    for point in FaultPoint
+    for repeat in range(3)
+]
 SPARSE = {FaultPoint.CLOSING, FaultPoint.QUARANTINED}
 """Reached once a run."""
 
@@ -37,6 +41,7 @@ def _merge(said: Said, more: Said) -> None:
     said.delivered.update(more.delivered)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(60 + 5 * KILLS)
 async def test_killed_appends_lose_nothing_acknowledged(tmp_path):
     """One spool, killed again and again, so that each start meets what the last kill left."""

@@ -97,13 +97,12 @@ async def until_well(api: Api, within_s: float) -> float:
 @pytest.mark.parametrize(
     ("dead", "modes"),
     [
-        (("redis",), ("degraded",)),
-        (("database",), ("degraded",)),
-        (("kafka",), ("degraded",)),
-        (("redis", "database"), ("emergency",)),
-        (("redis", "database", "kafka"), ("emergency",)),
+        pytest.param(("redis",), ("degraded",), id="redis"),
+        pytest.param(("database",), ("degraded",), id="database", marks=pytest.mark.soak),
+        pytest.param(("kafka",), ("degraded",), id="kafka", marks=pytest.mark.soak),
+        pytest.param(("redis", "database"), ("emergency",), id="stores", marks=pytest.mark.soak),
+        pytest.param(("redis", "database", "kafka"), ("emergency",), id="all"),
     ],
-    ids=["redis", "database", "kafka", "both stores", "all"],
 )
 async def test_dead_dependencies_set_the_mode_and_it_finds_back(
     settings, ticks, proxies, dead, modes, tmp_path
@@ -197,6 +196,7 @@ async def test_filling_spool_degrades_and_drains(api, settings, proxies, tmp_pat
         await until_drained(other)
 
 
+@pytest.mark.soak
 async def test_flapping_redis_changes_the_mode_at_most_four_times(
     settings, ticks, proxies, tmp_path
 ):

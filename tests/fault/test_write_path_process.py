@@ -222,6 +222,7 @@ async def test_commands_see_send_and_mend_what_a_dead_process_left(service, dire
     assert (code, json.loads(text)["data"][0]["pending"]) == (0, 0)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(60 + 10 * KILLS)
 async def test_kill_in_mid_replay_costs_nothing_but_a_batch_of_each_partition(direct, tmp_path):
     oracle, random = Oracle(), Random(1)

@@ -53,6 +53,7 @@ NUMBERED = {"ride-requests": "rider_id", "driver-status": "driver_id"}
 """The field that says which event it is."""
 
 
+pytestmark = pytest.mark.soak
 DRAINED = 'spool_events{state="pending"} 0.0'
 
 

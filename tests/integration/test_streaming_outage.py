@@ -71,7 +71,10 @@ async def write(producer: EventProducer, numbers: range) -> None:
 
 
 @pytest.mark.parametrize("fault", [kill, stop, freeze])
-@pytest.mark.parametrize("down_s", [1, 8], ids=["short", "longer-than-a-session"])
+@pytest.mark.parametrize(
+    "down_s",
+    [pytest.param(1, id="short"), pytest.param(8, id="session-expires", marks=pytest.mark.soak)],
+)
 async def test_nothing_is_skipped_through_an_outage(own_kafka, config, producer, fault, down_s):
     async with reader_of(config) as reader:
         reading = Reading(reader)
