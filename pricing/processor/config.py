@@ -24,5 +24,18 @@ class ProcessorConfig:
 
     def exact_from_ms(self, now_ms: int) -> int:
         """The first tick that is exact after reading again: its whole memory was read."""
+        return self._tick_from(now_ms - self.rewind_ms + self.window.memory_ms)
+
+    def publish_from_ms(self, written_ms: int | None, now_ms: int) -> int:
+        """The first tick to write out, where the last owner of a partition wrote `written_ms`.
+
+        None: no earlier owner left word; then only ticks that are still news are written.
+        """
+        exact_ms = self.exact_from_ms(now_ms)
+        if written_ms is None:
+            return max(self._tick_from(now_ms - self.news_ms), exact_ms)
+        return max(self._tick_from(written_ms + self.window.tick_ms), exact_ms)
+
+    def _tick_from(self, moment_ms: int) -> int:
         tick_ms = self.window.tick_ms
-        return -(-(now_ms - self.rewind_ms + self.window.memory_ms) // tick_ms) * tick_ms
+        return -(-moment_ms // tick_ms) * tick_ms

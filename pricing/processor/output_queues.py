@@ -1,6 +1,6 @@
-"""Output lanes: each takes ticks in order and writes them until it succeeds.
+"""Queues in front of the outputs: each takes ticks in order and writes them until it succeeds.
 
-A lane never holds up another: while Postgres is away, Redis goes on getting every tick. Both
+A queue never holds up another: while Postgres is away, Redis goes on getting every tick. Both
 kinds are bounded. A `NewestQueue` keeps one tick a city, for a newer one makes an older one
 pointless; an `OrderedQueue` keeps an hour, then drops the oldest and counts it (the log still
 has the events, so that history can be computed again).
@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import stamina
 import structlog
@@ -75,7 +76,7 @@ class OutputQueue(ABC):
                 with attempt:
                     await self._write_next()
         except Exception:  # noqa: BLE001 - whatever one tick does to its output, the next ones must go on
-            _log.exception("an output refuses a tick, which is given up", output=self.name)
+            _log.exception("tick given up that an output refused", output=self.name)
             self.dropped_total += 1
             if self._attempted is not None:
                 self._done(self._attempted)
@@ -157,7 +158,7 @@ class OrderedQueue(OutputQueue):
         if len(self._pending) >= self._capacity:
             self._pending.popleft()
             if not self._is_dropping:
-                _log.error("output is away too long, oldest ticks are dropped", output=self.name)
+                _log.error("oldest ticks dropped, output away too long", output=self.name)
             self._is_dropping = True
             self.dropped_total += 1
         self._pending.append(states)
@@ -169,3 +170,30 @@ class OrderedQueue(OutputQueue):
         if self._pending and self._pending[0] is states:
             self._pending.popleft()
             self._is_dropping = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where ticks go: `history` gets every tick, `news` only those that are recent."""
+
+    history: Sequence[OutputQueue]
+    news: Sequence[OutputQueue]
+
+    @property
+    def queues(self) -> list[OutputQueue]:
+        return [*self.history, *self.news]
+
+    def offer(self, states: CityStates, *, is_news: bool) -> None:
+        """Hand one tick of one city to every output that takes it; returns at once."""
+        for queue in self.queues if is_news else self.history:
+            queue.offer(states)
+
+    def oldest_pending_ms(self, city_ids: Collection[str]) -> int | None:
+        """The oldest tick of these cities that some output has not; None: each has all."""
+        pending = [queue.oldest_pending_ms(city_ids) for queue in self.queues]
+        return min((tick_ms for tick_ms in pending if tick_ms is not None), default=None)
+
+    async def drain(self) -> None:
+        """Return once no output has a tick pending; the caller sets the deadline."""
+        for queue in self.queues:
+            await queue.drain()

@@ -25,9 +25,9 @@ class Barrier:
 
 @dataclass(slots=True)
 class SlotProgress:
-    """Partition `number` of every input topic, with the cities whose key leads there."""
+    """Partition `slot` of every input topic, with the cities whose key leads there."""
 
-    number: int
+    slot: int
     cities: Mapping[str, CitySurge]
     topics: Sequence[str]
     tick_ms: int
@@ -35,7 +35,7 @@ class SlotProgress:
     next_tick_ms: int
     """The next tick to compute."""
     publish_from_ms: int
-    """Ticks before this one are computed for what they leave behind, and not written out."""
+    """Ticks before this one are computed, so that the next one can be compared, and not written."""
     handled: Mapping[str, int] = field(default_factory=dict)
     """By topic: records before this offset are read again, and were reported before."""
     barrier: Barrier | None = None

@@ -27,9 +27,9 @@ class City:
         return CityStates(city_id="nyc", tick_ms=tick_ms, signal=Signal.LIVE, states=(), changed=())
 
 
-def slot_of(city, next_tick_ms=0, publish_from_ms=0):
+def progress_of(city, next_tick_ms=0, publish_from_ms=0):
     return SlotProgress(
-        number=0,
+        slot=0,
         cities={"nyc": city},
         topics=TOPICS,
         tick_ms=TICK_MS,
@@ -43,20 +43,20 @@ arrivals = st.lists(st.integers(0, 40_000), max_size=12).map(sorted)
 
 
 @given(logs=st.tuples(arrivals, arrivals), data=st.data())
-def test_a_tick_sees_every_record_that_arrived_by_its_grace(logs, data):
+def test_tick_sees_every_record_of_its_grace(logs, data):
     city = City()
-    slot = slot_of(city)
+    progress = progress_of(city)
     positions = dict.fromkeys(TOPICS, 0)
     remaining = {topic: list(log) for topic, log in zip(TOPICS, logs, strict=True)}
     while any(remaining.values()):
         topic = data.draw(st.sampled_from([topic for topic in TOPICS if remaining[topic]]))
         arrived_ms = remaining[topic].pop(0)
-        slot.saw(topic, arrived_ms)
+        progress.saw(topic, arrived_ms)
         city.taken.append(arrived_ms)
         positions[topic] += 1
-        list(slot.ticks(positions))
-    slot.barrier = Barrier(50_000, dict(positions))
-    computed = list(slot.ticks(positions))
+        list(progress.ticks(positions))
+    progress.barrier = Barrier(50_000, dict(positions))
+    computed = list(progress.ticks(positions))
     everything = sorted(logs[0] + logs[1])
     assert list(city.at_tick) == list(range(0, 50_001, TICK_MS))
     assert computed
@@ -65,63 +65,63 @@ def test_a_tick_sees_every_record_that_arrived_by_its_grace(logs, data):
         assert sorted(arrived for arrived in taken if arrived <= tick_ms + GRACE_MS) == needed
 
 
-def test_a_tick_waits_for_the_topic_that_lags():
-    slot = slot_of(City())
-    slot.saw("ride-requests", 30_000)
-    assert list(slot.ticks({"ride-requests": 1})) == []
-    slot.saw("driver-status", 5_251)
-    ticks = [tick_ms for tick_ms, _ in slot.ticks({"ride-requests": 1, "driver-status": 1})]
+def test_tick_waits_for_the_lagging_topic():
+    progress = progress_of(City())
+    progress.saw("ride-requests", 30_000)
+    assert list(progress.ticks({"ride-requests": 1})) == []
+    progress.saw("driver-status", 5_251)
+    ticks = [tick_ms for tick_ms, _ in progress.ticks({"ride-requests": 1, "driver-status": 1})]
     assert ticks == [0, 5_000]
 
 
-def test_an_idle_topic_is_passed_by_a_barrier_at_its_end():
-    slot = slot_of(City(), next_tick_ms=10_000)
+def test_barrier_stands_in_for_an_idle_topic():
+    progress = progress_of(City(), next_tick_ms=10_000)
     positions = {"ride-requests": 7, "driver-status": 3}
-    assert slot.wants_barrier(10_000, positions)
-    slot.barrier = Barrier(10_000, {"ride-requests": 8, "driver-status": 3})
-    assert list(slot.ticks(positions)) == []
-    assert not slot.wants_barrier(15_000, positions)
+    assert progress.wants_barrier(10_000, positions)
+    progress.barrier = Barrier(10_000, {"ride-requests": 8, "driver-status": 3})
+    assert list(progress.ticks(positions)) == []
+    assert not progress.wants_barrier(15_000, positions)
     positions["ride-requests"] = 8
-    assert [tick_ms for tick_ms, _ in slot.ticks(positions)] == [10_000]
-    assert not slot.wants_barrier(10_000, positions)
-    assert slot.wants_barrier(15_000, positions)
+    assert [tick_ms for tick_ms, _ in progress.ticks(positions)] == [10_000]
+    assert not progress.wants_barrier(10_000, positions)
+    assert progress.wants_barrier(15_000, positions)
 
 
-def test_ticks_before_the_first_published_one_are_computed_and_kept():
+def test_ticks_before_the_first_published_are_computed():
     city = City()
-    slot = slot_of(city, next_tick_ms=0, publish_from_ms=5_000)
-    slot.barrier = Barrier(10_000, {})
-    assert [tick_ms for tick_ms, _ in slot.ticks({})] == [5_000, 10_000]
+    progress = progress_of(city, next_tick_ms=0, publish_from_ms=5_000)
+    progress.barrier = Barrier(10_000, {})
+    assert [tick_ms for tick_ms, _ in progress.ticks({})] == [5_000, 10_000]
     assert list(city.at_tick) == [0, 5_000, 10_000]
 
 
-def test_a_topic_read_ahead_of_the_other_shows_its_lead():
-    slot = slot_of(City())
-    slot.saw("ride-requests", 90_000)
-    slot.saw("driver-status", 20_001)
-    slot.barrier = Barrier(100_000, {"ride-requests": 9, "driver-status": 9})
+def test_topic_read_ahead_shows_its_lead():
+    progress = progress_of(City())
+    progress.saw("ride-requests", 90_000)
+    progress.saw("driver-status", 20_001)
+    progress.barrier = Barrier(100_000, {"ride-requests": 9, "driver-status": 9})
     behind = {"ride-requests": 5, "driver-status": 1}
-    assert slot.lead_ms("ride-requests", behind) == 70_000
-    assert slot.lead_ms("driver-status", behind) == 1
+    assert progress.lead_ms("ride-requests", behind) == 70_000
+    assert progress.lead_ms("driver-status", behind) == 1
 
 
-def test_an_empty_topic_holds_nothing_up():
-    slot = slot_of(City())
-    slot.saw("ride-requests", 90_000)
-    slot.barrier = Barrier(100_000, {"ride-requests": 9, "driver-status": 0})
-    assert slot.lead_ms("ride-requests", {"ride-requests": 5, "driver-status": 0}) == 1
+def test_empty_topic_holds_nothing_up():
+    progress = progress_of(City())
+    progress.saw("ride-requests", 90_000)
+    progress.barrier = Barrier(100_000, {"ride-requests": 9, "driver-status": 0})
+    assert progress.lead_ms("ride-requests", {"ride-requests": 5, "driver-status": 0}) == 1
 
 
-def test_a_partition_without_a_city_still_ticks():
-    slot = slot_of(City())
-    slot.cities = {}
-    slot.barrier = Barrier(0, {})
-    assert list(slot.ticks({})) == [(0, [])]
+def test_partition_without_a_city_still_ticks():
+    progress = progress_of(City())
+    progress.cities = {}
+    progress.barrier = Barrier(0, {})
+    assert list(progress.ticks({})) == [(0, [])]
 
 
 def test_records_below_the_committed_offset_are_repeats():
-    slot = slot_of(City())
-    slot.handled = {"ride-requests": 5}
-    assert slot.is_repeat("ride-requests", 4)
-    assert not slot.is_repeat("ride-requests", 5)
-    assert not slot.is_repeat("driver-status", 0)
+    progress = progress_of(City())
+    progress.handled = {"ride-requests": 5}
+    assert progress.is_repeat("ride-requests", 4)
+    assert not progress.is_repeat("ride-requests", 5)
+    assert not progress.is_repeat("driver-status", 0)

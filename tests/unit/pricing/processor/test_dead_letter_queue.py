@@ -34,44 +34,44 @@ async def letters():
 
 
 @pytest.fixture
-async def burial(letters):
-    burial = DeadLetterQueue(letters)
-    writer = asyncio.create_task(burial.run())
-    yield burial
+async def queue(letters):
+    queue = DeadLetterQueue(letters)
+    writer = asyncio.create_task(queue.run())
+    yield queue
     writer.cancel()
     await asyncio.gather(writer, return_exceptions=True)
 
 
-async def buried(burial, partition=0):
+async def sent(queue, partition=0):
     async with asyncio.timeout(5):
-        while burial.is_waiting(partition):
+        while queue.is_waiting(partition):
             await asyncio.sleep(0.01)
 
 
-async def test_records_are_buried_in_order(burial, letters):
+async def test_records_are_sent_in_order(queue, letters):
     for offset in (1, 2, 3):
-        burial.offer(record(offset), ERROR)
-    assert burial.is_waiting(0)
-    await buried(burial)
+        queue.offer(record(offset), ERROR)
+    assert queue.is_waiting(0)
+    await sent(queue)
     assert letters.sent == [1, 2, 3]
 
 
-async def test_a_missing_topic_keeps_records_waiting_and_nobody_else(burial, letters):
+async def test_missing_topic_holds_up_only_its_own_records(queue, letters):
     letters.is_missing = True
-    burial.offer(record(1, partition=4), ERROR)
+    queue.offer(record(1, partition=4), ERROR)
     await letters.tried.wait()
-    assert burial.is_waiting(4)
-    assert not burial.is_waiting(0)
+    assert queue.is_waiting(4)
+    assert not queue.is_waiting(0)
     letters.is_missing = False
-    await buried(burial, 4)
+    await sent(queue, 4)
     assert letters.sent == [1]
 
 
-async def test_more_than_can_wait_stay_in_their_topic(letters):
-    burial = DeadLetterQueue(letters)
+async def test_more_than_can_wait_are_not_sent(letters):
+    queue = DeadLetterQueue(letters)
     for offset in range(1_500):
-        burial.offer(record(offset), ERROR)
-    writer = asyncio.create_task(burial.run())
-    await buried(burial)
+        queue.offer(record(offset), ERROR)
+    writer = asyncio.create_task(queue.run())
+    await sent(queue)
     writer.cancel()
     assert letters.sent == list(range(1_000))

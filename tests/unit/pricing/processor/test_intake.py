@@ -43,7 +43,7 @@ def take(city):
         catalogue=CATALOGUE, locator=ZoneLocator(CATALOGUE), dead_letters=None, metrics=metrics
     )
     progress = SlotProgress(
-        number=0,
+        slot=0,
         cities={"grid": city},
         topics=("ride-requests",),
         tick_ms=5_000,

@@ -35,97 +35,97 @@ def output():
     return Output()
 
 
-async def drained(lane: OutputQueue):
-    writer = asyncio.create_task(lane.run())
+async def drained(queue: OutputQueue):
+    writer = asyncio.create_task(queue.run())
     async with asyncio.timeout(5):
-        await lane.drain()
+        await queue.drain()
     writer.cancel()
 
 
-async def test_an_ordered_lane_writes_every_tick_in_order(output):
-    lane = OrderedQueue("history", output.write, capacity=10)
+async def test_ordered_queue_writes_every_tick_in_order(output):
+    queue = OrderedQueue("history", output.write, capacity=10)
     for tick_ms in (5, 10, 15):
-        lane.offer(states(tick_ms))
-    await drained(lane)
+        queue.offer(states(tick_ms))
+    await drained(queue)
     assert output.written == [("nyc", 5), ("nyc", 10), ("nyc", 15)]
 
 
-async def test_an_ordered_lane_keeps_ticks_while_its_output_is_down(output):
-    lane = OrderedQueue("history", output.write, capacity=10)
+async def test_ordered_queue_keeps_ticks_through_an_outage(output):
+    queue = OrderedQueue("history", output.write, capacity=10)
     output.is_down = True
-    lane.offer(states(5))
-    lane.offer(states(10))
-    writer = asyncio.create_task(lane.run())
+    queue.offer(states(5))
+    queue.offer(states(10))
+    writer = asyncio.create_task(queue.run())
     async with asyncio.timeout(5):
         await output.refused.wait()
-        assert lane.oldest_pending_ms(CITIES) == 5
+        assert queue.oldest_pending_ms(CITIES) == 5
         output.is_down = False
-        await lane.drain()
+        await queue.drain()
     writer.cancel()
     assert output.written == [("nyc", 5), ("nyc", 10)]
-    assert lane.oldest_pending_ms(CITIES) is None
+    assert queue.oldest_pending_ms(CITIES) is None
 
 
-async def test_a_full_ordered_lane_drops_the_oldest_and_counts_it(output):
-    lane = OrderedQueue("history", output.write, capacity=2)
+async def test_full_ordered_queue_drops_the_oldest(output):
+    queue = OrderedQueue("history", output.write, capacity=2)
     for tick_ms in (5, 10, 15):
-        lane.offer(states(tick_ms))
-    assert lane.dropped_total == 1
-    await drained(lane)
+        queue.offer(states(tick_ms))
+    assert queue.dropped_total == 1
+    await drained(queue)
     assert output.written == [("nyc", 10), ("nyc", 15)]
 
 
-async def test_a_newest_lane_writes_only_the_newest_tick_of_each_city(output):
-    lane = NewestQueue("redis", output.write)
+async def test_newest_queue_writes_only_the_newest_tick(output):
+    queue = NewestQueue("redis", output.write)
     for tick_ms in (5, 10):
-        lane.offer(states(tick_ms))
-        lane.offer(states(tick_ms, "ams"))
-    await drained(lane)
+        queue.offer(states(tick_ms))
+        queue.offer(states(tick_ms, "ams"))
+    await drained(queue)
     assert sorted(output.written) == [("ams", 10), ("nyc", 10)]
 
 
-async def test_a_tick_offered_during_a_write_is_written_next(output):
+async def test_tick_offered_during_a_write_is_next(output):
     release = asyncio.Event()
 
     async def slow(tick):
         await release.wait()
         await output.write(tick)
 
-    lane = NewestQueue("redis", slow)
-    lane.offer(states(5))
-    writer = asyncio.create_task(lane.run())
+    queue = NewestQueue("redis", slow)
+    queue.offer(states(5))
+    writer = asyncio.create_task(queue.run())
     await asyncio.sleep(0)
-    lane.offer(states(10))
+    queue.offer(states(10))
     release.set()
     async with asyncio.timeout(5):
-        await lane.drain()
+        await queue.drain()
     writer.cancel()
     assert output.written[-1] == ("nyc", 10)
 
 
 def test_pending_ticks_are_told_by_city(output):
-    lane = OrderedQueue("history", output.write, capacity=10)
-    lane.offer(states(5, "ams"))
-    lane.offer(states(10))
-    assert lane.oldest_pending_ms({"nyc"}) == 10
-    assert lane.oldest_pending_ms({"ams"}) == 5
-    assert lane.oldest_pending_ms({"par"}) is None
+    queue = OrderedQueue("history", output.write, capacity=10)
+    queue.offer(states(5, "ams"))
+    queue.offer(states(10))
+    assert queue.oldest_pending_ms({"nyc"}) == 10
+    assert queue.oldest_pending_ms({"ams"}) == 5
+    assert queue.oldest_pending_ms({"par"}) is None
 
 
 @pytest.mark.parametrize("error", [DependencyRefused("database", "constraint"), ValueError("bug")])
-async def test_a_tick_that_is_refused_for_good_is_given_up_and_the_next_one_written(output, error):
+async def test_tick_refused_for_good_is_given_up(output, error):
     async def write(tick):
         if tick.tick_ms == 5:
             raise error
         await output.write(tick)
 
-    lane = OrderedQueue("history", write, capacity=10)
-    lane.offer(states(5))
-    lane.offer(states(10))
+    queue = OrderedQueue("history", write, capacity=10)
+    queue.offer(states(5))
+    queue.offer(states(10))
     with stamina.set_testing(True, attempts=100):
-        await drained(lane)
+        await drained(queue)
     assert output.written == [("nyc", 10)]
-    assert lane.dropped_total == 1
+    assert queue.dropped_total == 1
 
 
 async def test_a_cancelled_writer_ends_in_mid_write():
@@ -135,9 +135,9 @@ async def test_a_cancelled_writer_ends_in_mid_write():
         started.set()
         await asyncio.Event().wait()
 
-    lane = OrderedQueue("history", hang, capacity=10)
-    lane.offer(states(5))
-    writer = asyncio.create_task(lane.run())
+    queue = OrderedQueue("history", hang, capacity=10)
+    queue.offer(states(5))
+    writer = asyncio.create_task(queue.run())
     await started.wait()
     writer.cancel()
     async with asyncio.timeout(5):

@@ -85,7 +85,7 @@ class Store:
 
 @pytest.fixture
 async def projection(monkeypatch):
-    monkeypatch.setattr("pricing.processor.projection._AGAIN_S", 0.01)
+    monkeypatch.setattr("pricing.processor.projection._RETRY_S", 0.01)
     reader, store = Reader(), Store()
     task = asyncio.create_task(OperationsProjection(reader, store).run())
     yield reader, store
