@@ -8,9 +8,8 @@ import signal
 import sys
 
 from pricing.demo.screen import open_screen
-from pricing.embedded.ports import LOOPBACK, is_free
-from pricing.errors import StartupError
 from pricing.local.options import DemoOptions
+from pricing.local.preconditions import check_port, packages_of_the
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -22,20 +21,13 @@ def run_demo(options: DemoOptions) -> int:
         PricingError: the demo cannot start or go on; one line that says why.
         SettingsError: a setting in the environment is wrong.
     """
-    if not is_free(options.port):
-        raise StartupError(
-            f"port {options.port} on {LOOPBACK} is in use: end that program or choose another port"
-        )
+    check_port(options.port)
     return asyncio.run(_until_told(options))
 
 
 async def _until_told(options: DemoOptions) -> int:
-    try:
+    with packages_of_the("demo"):
         from pricing.demo.run import Demo
-    except ModuleNotFoundError as error:
-        raise StartupError(
-            f"the demo needs the package {error.name}: install equilibrium[embedded]"
-        ) from error
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

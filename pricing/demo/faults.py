@@ -8,6 +8,7 @@ from typing import Final
 
 from pricing.embedded import EmbeddedStack, Server, Tansu
 from pricing.local.options import Fault, Target
+from pricing.local.outages import bring_back, servers_by_target, take_down
 
 _LOOK_EVERY_S: Final = 0.5
 
@@ -25,11 +26,7 @@ class Faults:
         down_s: float = 20.0,
     ) -> None:
         """`on_log_lost` is called when a broker that keeps its log in memory was started again."""
-        self._servers: dict[Target, Server] = {
-            "redis": stack.valkey,
-            "database": stack.postgres,
-            "kafka": stack.kafka,
-        }
+        self._servers = servers_by_target(stack)
         self._plan = plan
         self._say = say
         self._on_log_lost = on_log_lost
@@ -58,7 +55,7 @@ class Faults:
             for target, server in self._servers.items():
                 if target not in self._back_at and server.pid is None:
                     self._say(f"{server.title} ended by itself: starting it again")
-                    await self._start(server)
+                    await self._bring_back(server)
 
     async def _carry_out(self, fault: Fault) -> None:
         await asyncio.sleep(fault.at_s)
@@ -70,25 +67,19 @@ class Faults:
         try:
             self._say(f"fault: {await self._break(server)}; it comes back in {self._down_s:.0f} s")
             await asyncio.sleep(self._down_s)
-            server.thaw()
-            await self._start(server)
+            await self._bring_back(server)
             self._say(f"fault over: {fault.target} is back")
         finally:
             del self._back_at[fault.target]
 
     async def _break(self, server: Server) -> str:
-        """Take a server away; returns what was done to it."""
-        if isinstance(server, Tansu):
-            # Its log is in memory. A broker that comes back without one is not what happens
-            # to Kafka, and would say nothing about the service.
-            server.freeze()
+        """Take a server away; returns what was done to it, for people."""
+        if await take_down(server) == "frozen":
             return f"{server.title} is frozen and answers nobody (--kafka apache is killed)"
-        await server.kill()
         return f"{server.title} was killed"
 
-    async def _start(self, server: Server) -> None:
-        if server.pid is not None:
-            return
-        await server.start()
-        if isinstance(server, Tansu):
+    async def _bring_back(self, server: Server) -> None:
+        is_new = server.pid is None
+        await bring_back(server)
+        if is_new and isinstance(server, Tansu):
             self._on_log_lost()

@@ -20,10 +20,11 @@ from pricing.demo.summary import summary_lines
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
 from pricing.local.cities import Cities, make_cities, read_trips_file
+from pricing.local.city_feed import feed_cities, settle
 from pricing.local.delivery_check import DeliveryCheck
 from pricing.local.feed import Feed
 from pricing.local.options import DemoOptions
-from pricing.local.readback import TopicTail
+from pricing.local.readback import TopicReadback
 from pricing.local.whole_service import (
     Commands,
     WholeService,
@@ -39,7 +40,6 @@ from pricing.zones import Catalogue, load_catalogue
 
 _LIVE_WITHIN_S: Final = 90.0
 _REMIND_EVERY_S: Final = 15.0
-_STEP_S: Final = 0.5
 _SHOW_EVERY_S: Final = 1.0
 _SETTLE_S: Final = 5.0
 _SETTLE_IN_HASTE_S: Final = 1.5
@@ -47,15 +47,15 @@ _SETTLE_IN_HASTE_S: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Life:
-    """What goes on in a house, and who watches it."""
+class _Parts:
+    """What lives on the service, and what watches it."""
 
     cities: Cities
     feed: Feed
     reader: PriceReader
-    ledger: DeliveryCheck
-    meter: DemoStats
-    tail: TopicTail
+    delivery_check: DeliveryCheck
+    stats: DemoStats
+    readback: TopicReadback
     faults: Faults
 
 
@@ -109,87 +109,86 @@ class Demo:
         async with (
             open_whole_service(
                 options, self._commands, say=self._screen.say, monotonic=self._monotonic
-            ) as house,
+            ) as service,
             # Not the environment's proxies: it is all on loopback.
             httpx2.AsyncClient(base_url=url, trust_env=False) as client,
         ):
-            await healthy(client, house.api)
-            self._screen.say(f"the api answers; logs are in {house.stack.data_dir}")
-            life = self._life(house, client, catalogue, trips)
-            async with aclosing(life.tail):
-                await life.tail.open()
-                await self._live_on(house, life, stop)
+            await healthy(client, service.api)
+            self._screen.say(f"the api answers; logs are in {service.stack.data_dir}")
+            parts = self._parts(service, client, catalogue, trips)
+            async with aclosing(parts.readback):
+                await parts.readback.open()
+                await self._run_until(stop, service, parts)
             self._screen.freeze()
-            on_disk = await waiting_on_disk(client) if life.ledger.missing else 0
-            for line in summary_lines(life.meter.summary(self._monotonic(), on_disk=on_disk)):
+            on_disk = await waiting_on_disk(client) if parts.delivery_check.missing else 0
+            for line in summary_lines(parts.stats.summary(self._monotonic(), on_disk=on_disk)):
                 self._screen.say(line)
 
-    def _life(
+    def _parts(
         self,
-        house: WholeService,
+        service: WholeService,
         client: httpx2.AsyncClient,
         catalogue: Catalogue,
         trips: list[Trip] | None,
-    ) -> _Life:
-        ledger = DeliveryCheck()
-        feed = Feed(client, ledger, self._now_ms)
+    ) -> _Parts:
+        delivery_check = DeliveryCheck()
+        feed = Feed(client, delivery_check, self._now_ms)
         zone_ids = [zone.zone_id for zone in catalogue.zones]
         reader = PriceReader(client, zone_ids, since_ms=self._now_ms(), monotonic=self._monotonic)
         cities = make_cities(self._options, catalogue, trips, self._now_ms())
         self._screen.say(f"the city's clock shows {cities.time}")
         if cities.replay is not None and cities.replay.skipped:
             self._screen.say(f"{cities.replay.skipped} trips start in unknown zones: left out")
-        tail = TopicTail(kafka_config(house.settings), ledger)
+        readback = TopicReadback(kafka_config(service.settings), delivery_check)
         faults = Faults(
-            house.stack,
+            service.stack,
             self._options.parsed_faults,
             say=self._screen.say,
-            on_log_lost=tail.start_over,
+            on_log_lost=readback.start_over,
         )
-        return _Life(
+        return _Parts(
             cities=cities,
             feed=feed,
             reader=reader,
-            ledger=ledger,
-            meter=DemoStats(feed, reader, ledger),
-            tail=tail,
+            delivery_check=delivery_check,
+            stats=DemoStats(feed, reader, delivery_check),
+            readback=readback,
             faults=faults,
         )
 
-    async def _live_on(self, house: WholeService, life: _Life, stop: asyncio.Event) -> None:
-        """Live until it is over, and let what is under way arrive."""
+    async def _run_until(self, stop: asyncio.Event, service: WholeService, parts: _Parts) -> None:
+        """Run until `stop` or the end of the time, and let what is under way arrive."""
         async with asyncio.TaskGroup() as group:
-            living = group.create_task(self._live(life))
-            work = (
-                house.api.keep_running(self._screen.say),
-                house.processor.keep_running(self._screen.say),
-                life.faults.watch(),
-                life.feed.run(),
-                life.reader.run(),
-                life.tail.run(),
+            city = group.create_task(
+                feed_cities(
+                    parts.cities,
+                    parts.feed,
+                    multipliers=lambda: parts.reader.multipliers,
+                    now_ms=self._now_ms,
+                )
             )
-            others = [group.create_task(one) for one in work]
-            await self._warm_up(house, life.reader)
-            life.meter.start(self._monotonic())
-            others.append(group.create_task(life.faults.run()))
-            others.append(group.create_task(self._show(life)))
+            work = (
+                service.api.keep_running(self._screen.say),
+                service.processor.keep_running(self._screen.say),
+                parts.faults.watch(),
+                parts.feed.run(),
+                parts.reader.run(),
+                parts.readback.run(),
+            )
+            others = [group.create_task(endless) for endless in work]
+            await self._warm_up(service, parts.reader)
+            parts.stats.start(self._monotonic())
+            others.append(group.create_task(parts.faults.run()))
+            others.append(group.create_task(self._show(parts)))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._options.duration_s)
-            living.cancel()
-            await self._settle(life, _SETTLE_IN_HASTE_S if stop.is_set() else _SETTLE_S)
+            city.cancel()
+            within_s = _SETTLE_IN_HASTE_S if stop.is_set() else _SETTLE_S
+            await settle(parts.feed, parts.delivery_check, within_s)
             for task in others:
                 task.cancel()
 
-    async def _live(self, life: _Life) -> None:
-        places, requests = life.cities.opening()
-        life.feed.put(places)
-        await _until(lambda: not life.feed.pending)
-        life.feed.put(requests)
-        while True:
-            life.feed.put(life.cities.step(self._now_ms(), life.reader.multipliers))
-            await asyncio.sleep(_STEP_S)
-
-    async def _warm_up(self, house: WholeService, reader: PriceReader) -> None:
+    async def _warm_up(self, service: WholeService, reader: PriceReader) -> None:
         """Wait for the first live price, and say so."""
         self._screen.say("warming up: the processor joins its group, which takes a few seconds")
         waited_s = 0.0
@@ -203,30 +202,19 @@ class Demo:
             self._screen.say(f"still warming up after {waited_s:.0f} s")
         self._ready.set()
         self._screen.say(f"ready http://{LOOPBACK}:{self._options.port}")
-        key = await asyncio.to_thread(operator_key, house, now_s=self._now())
+        key = await asyncio.to_thread(operator_key, service, now_s=self._now())
         self._screen.say(f"operator key {key} (as X-API-Key; keys are needed with AUTH=keys)")
         self._screen.say(f"documentation: http://{LOOPBACK}:{self._options.port}/docs")
 
-    async def _show(self, life: _Life) -> None:
+    async def _show(self, parts: _Parts) -> None:
         while True:
             await asyncio.sleep(_SHOW_EVERY_S)
-            note = "; ".join(filter(None, (life.faults.note, life.cities.note)))
-            view = life.meter.view(self._monotonic(), city_time=life.cities.time, note=note)
+            note = "; ".join(filter(None, (parts.faults.note, parts.cities.note)))
+            view = parts.stats.view(self._monotonic(), city_time=parts.cities.time, note=note)
             self._screen.show(view)
-
-    async def _settle(self, life: _Life, within_s: float) -> None:
-        """Let what is under way arrive: in the service, and then in Kafka."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await _until(lambda: not life.feed.pending and not life.ledger.missing)
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 - what it asks changes in many places, none of them ours
-        await asyncio.sleep(0.02)
 
 
 def _cause(error: BaseException) -> BaseException:

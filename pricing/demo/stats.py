@@ -17,10 +17,10 @@ _OVER_S: Final = 5.0
 class DemoStats:
     """Reads the counters of the demo's parts. Times are on the monotonic clock, in seconds."""
 
-    def __init__(self, feed: Feed, reader: PriceReader, ledger: DeliveryCheck) -> None:
+    def __init__(self, feed: Feed, reader: PriceReader, delivery_check: DeliveryCheck) -> None:
         self._feed = feed
         self._reader = reader
-        self._ledger = ledger
+        self._delivery_check = delivery_check
         self._samples: deque[tuple[float, int, int]] = deque()
         self._ready_at = 0.0
 
@@ -49,14 +49,14 @@ class DemoStats:
             oldest_s=max((answer["age_ms"] for answer in answers), default=0) / 1000,
             unanswered=counts.unanswered,
             accepted=self._feed.counts.accepted,
-            missing=self._ledger.missing,
+            missing=self._delivery_check.missing,
             slowest_ms=counts.slowest_ms,
             note=note,
         )
 
     def summary(self, now_s: float, *, on_disk: int) -> Summary:
         """The whole of it. `on_disk` are the events that still wait for Kafka."""
-        kept = min(on_disk, self._ledger.missing)
+        kept = min(on_disk, self._delivery_check.missing)
         counts, fed = self._reader.counts, self._feed.counts
         return Summary(
             elapsed_s=now_s - self._ready_at,
@@ -67,8 +67,8 @@ class DemoStats:
             by_source=dict(counts.by_source),
             unanswered=counts.unanswered,
             kept=kept,
-            lost=self._ledger.missing - kept,
-            unchecked=self._ledger.unchecked,
+            lost=self._delivery_check.missing - kept,
+            unchecked=self._delivery_check.unchecked,
             slowest_ms=counts.slowest_ms,
         )
 

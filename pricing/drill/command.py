@@ -9,9 +9,8 @@ from pathlib import Path
 import typer
 
 from pricing.drill.scenario import SCENARIOS, Promise, promises
-from pricing.embedded.ports import LOOPBACK, is_free
-from pricing.errors import StartupError
 from pricing.local.options import DemoOptions
+from pricing.local.preconditions import check_port, packages_of_the
 from pricing.wiring.settings import PREFIX
 
 _DWELL = f"{PREFIX}MODE_DOWN_DWELL_S"
@@ -24,14 +23,9 @@ def run_drill(
 
     `dwell_s`: None is the scenario's own.
     """
-    if not is_free(port):
-        raise StartupError(f"port {port} on {LOOPBACK} is in use: choose another with --port")
-    try:
+    check_port(port)
+    with packages_of_the("drill"):
         from pricing.drill.run import Drill
-    except ModuleNotFoundError as error:
-        raise StartupError(
-            f"the drill needs the package {error.name}: install equilibrium[embedded]"
-        ) from error
     scenario = SCENARIOS[name]
     dwell_s = scenario.dwell_s if dwell_s is None else dwell_s
     os.environ[_DWELL] = f"{dwell_s:g}"  # for the processes that it starts

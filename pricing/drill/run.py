@@ -14,16 +14,17 @@ import httpx2
 
 from pricing.drill.load import Answers, PriceLoad
 from pricing.drill.recovery import Recovery
-from pricing.drill.scenario import DrillOutcome, Scenario, Target, back_within_s, is_shown
-from pricing.embedded import EmbeddedStack, Server, Tansu
+from pricing.drill.scenario import DrillOutcome, Scenario, back_within_s, is_shown
 from pricing.embedded.ports import LOOPBACK
 from pricing.errors import StartupError
 from pricing.local.children import Say
-from pricing.local.cities import Cities, make_cities
+from pricing.local.cities import make_cities
+from pricing.local.city_feed import feed_cities, settle
 from pricing.local.delivery_check import DeliveryCheck
 from pricing.local.feed import Feed
 from pricing.local.options import DemoOptions
-from pricing.local.readback import TopicTail
+from pricing.local.outages import bring_back, servers_by_target, take_down
+from pricing.local.readback import TopicReadback
 from pricing.local.whole_service import WholeService, healthy, open_whole_service, own_commands
 from pricing.wiring.configs import kafka_config
 from pricing.zones import load_catalogue
@@ -83,26 +84,29 @@ class Drill:
         async with (
             open_whole_service(
                 options, own_commands(), say=self._say, monotonic=self._monotonic
-            ) as house,
+            ) as service,
             httpx2.AsyncClient(base_url=url, trust_env=False, limits=limits) as client,
         ):
-            await healthy(client, house.api)
-            ledger = DeliveryCheck()
-            cities = make_cities(options, catalogue, None, int(self._now() * 1000))
-            feed = Feed(client, ledger, lambda: int(self._now() * 1000))
-            tail = TopicTail(kafka_config(house.settings), ledger)
+            await healthy(client, service.api)
+            delivery_check = DeliveryCheck()
+            cities = make_cities(options, catalogue, None, self._now_ms())
+            feed = Feed(client, delivery_check, self._now_ms)
+            readback = TopicReadback(kafka_config(service.settings), delivery_check)
             load = PriceLoad(client, zone_ids, per_s=_PRICES_PER_S, monotonic=self._monotonic)
-            async with aclosing(tail):
-                await tail.open()
-                async with _running(feed.run(), tail.run(), _live(cities, feed, self._now)):
-                    await self._until_live(client)
-                    load.look()
-                    async with _running(load.run(), self._show(client, load)):
-                        await self._drill(house)
-                        await self._until_normal()
-                    await self._settle(ledger)
-            self._outcome.acknowledged = ledger.acknowledged
-            self._outcome.lost = ledger.missing
+            async with aclosing(readback):
+                await readback.open()
+                async with _running(feed.run(), readback.run()):
+                    async with _running(
+                        feed_cities(cities, feed, multipliers=dict, now_ms=self._now_ms)
+                    ):
+                        await self._until_live(client)
+                        load.look()
+                        async with _running(load.run(), self._show(client, load)):
+                            await self._drill(service)
+                            await self._until_normal()
+                    await settle(feed, delivery_check, _SETTLE_S)
+            self._outcome.acknowledged = delivery_check.acknowledged
+            self._outcome.lost = delivery_check.missing
             self._count(load.look())
         return self._outcome
 
@@ -120,8 +124,8 @@ class Drill:
             await asyncio.sleep(_LOOK_S)
         raise StartupError("the service did not become normal before the drill")
 
-    async def _drill(self, house: WholeService) -> None:
-        servers = _servers(house.stack)
+    async def _drill(self, service: WholeService) -> None:
+        servers = servers_by_target(service.stack)
         self._began_s = self._monotonic()
         self._line("all well")
         await asyncio.sleep(_BASELINE_S)
@@ -131,10 +135,10 @@ class Drill:
             if self._watch.broken_at_s is None:
                 self._watch.broken_at_s = self._monotonic()
             for target in self._scenario.targets:
-                self._line(f"fault: {target}: {await _break(servers[target])}")
+                self._line(f"fault: {target}: {await take_down(servers[target])}")
             await asyncio.sleep(self._scenario.down_s)
             for target in self._scenario.targets:
-                await _mend(servers[target])
+                await bring_back(servers[target])
             self._line(f"mended: {', '.join(self._scenario.targets)}")
         self._watch.recovery = Recovery(self._dwell_s)
         self._watch.mended_at_s = self._monotonic()
@@ -143,12 +147,6 @@ class Drill:
         bound_s = back_within_s(self._dwell_s)
         end_s = self._monotonic() + bound_s
         while self._outcome.normal_after_s is None and self._monotonic() < end_s:  # noqa: ASYNC110 - deadline
-            await asyncio.sleep(_LOOK_S)
-
-    async def _settle(self, ledger: DeliveryCheck) -> None:
-        """Let what was acknowledged arrive in Kafka."""
-        end_s = self._monotonic() + _SETTLE_S
-        while ledger.missing and self._monotonic() < end_s:  # noqa: ASYNC110 - deadline
             await asyncio.sleep(_LOOK_S)
 
     async def _show(self, client: httpx2.AsyncClient, load: PriceLoad) -> None:
@@ -199,6 +197,9 @@ class Drill:
         if seen.failures and self._outcome.first_failure is None:
             self._outcome.first_failure = seen.failures[0]
 
+    def _now_ms(self) -> int:
+        return int(self._now() * 1000)
+
     def _line(self, text: str) -> None:
         passed_s = self._monotonic() - self._began_s
         self._say(f"{passed_s:6.1f} s  {self._watch.mode:<9}  {text}")
@@ -216,33 +217,6 @@ def _figures(seen: Answers) -> str:
 async def _mode(client: httpx2.AsyncClient) -> Mapping[str, Any]:
     data: Mapping[str, Any] = (await client.get("/api/v1/system/mode")).json()["data"]
     return data
-
-
-async def _live(cities: Cities, feed: Feed, now: Callable[[], float]) -> None:
-    places, requests = cities.opening()
-    feed.put(places)
-    feed.put(requests)
-    while True:
-        feed.put(cities.step(int(now() * 1000), {}))
-        await asyncio.sleep(_LOOK_S)
-
-
-def _servers(stack: EmbeddedStack) -> dict[Target, Server]:
-    return {"redis": stack.valkey, "database": stack.postgres, "kafka": stack.kafka}
-
-
-async def _break(server: Server) -> str:
-    if isinstance(server, Tansu):
-        server.freeze()  # its log is in memory: to kill it would be another disaster
-        return "frozen"
-    await server.kill()
-    return "killed"
-
-
-async def _mend(server: Server) -> None:
-    server.thaw()
-    if server.pid is None:
-        await server.start()
 
 
 @asynccontextmanager

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-Target = Literal["redis", "database", "kafka"]
+from pricing.local.options import Target
 
 RAMP_S = 90.0
 """What a store may take until it is probed and has its whole load again: 20 s where nothing
@@ -33,6 +32,8 @@ class Scenario:
     dwell_s: float = 10.0
     """Of the mode. What comes and goes is ridden out only by one that is longer than `up_s`."""
 
+
+_RANK = {"normal": 0, "degraded": 1, "emergency": 2}
 
 SCENARIOS: dict[str, Scenario] = {
     "redis": Scenario(targets=("redis",), mode="degraded", detect_s=10),
@@ -83,51 +84,70 @@ def back_within_s(dwell_s: float) -> float:
 
 
 def promises(scenario: Scenario, outcome: DrillOutcome, *, dwell_s: float) -> Sequence[Promise]:
-    """Every promise of a drill with its verdict."""
-    worst = _worst(outcome.modes)
-    detected, normal = outcome.detected_after_s, outcome.normal_after_s
-    bound_s = back_within_s(dwell_s)
+    """Every promise of a drill with its verdict; `dwell_s` is the service's, of its mode."""
     found = [
-        Promise(
-            "every price request is answered",
-            outcome.unanswered == 0 and outcome.answered > 0,
-            f"{outcome.answered} answered, {outcome.unanswered} not"
-            + (f" (first: {outcome.first_failure})" if outcome.first_failure else ""),
-        ),
-        Promise(
-            "no acknowledged event is lost",
-            outcome.lost == 0,
-            f"{outcome.acknowledged} acknowledged, {outcome.lost} lost",
-        ),
-        Promise(
-            f"the mode says {scenario.mode} or worse within {scenario.detect_s:g} s",
-            detected is not None and detected <= scenario.detect_s and is_shown(scenario, worst),
-            f"{worst} after {_seconds(detected)}",
-        ),
-        Promise(
-            f"normal again by itself within {bound_s:g} s",
-            normal is not None and normal <= bound_s,
-            f"after {_seconds(normal)}; it answers after {_seconds(outcome.answering_after_s)}, "
-            f"has its whole load after {_seconds(outcome.loaded_after_s)}",
-        ),
-        Promise(
-            f"each level is left within {dwell_s + LATE_S:g} s of its last reason",
-            outcome.late_s <= LATE_S,
-            f"after {dwell_s + outcome.late_s:.1f} s at most",
-        ),
+        _everybody_answered(outcome),
+        _nothing_lost(outcome),
+        _mode_shown(scenario, outcome),
+        _normal_again(outcome, back_within_s(dwell_s)),
+        _levels_left(outcome, dwell_s),
     ]
     if scenario.times > 1:
-        found.append(
-            Promise(
-                f"the mode does not flap: at most {CHANGES_AT_MOST} changes",
-                outcome.changes <= CHANGES_AT_MOST,
-                f"{outcome.changes} changes",
-            )
-        )
+        found.append(_mode_steady(outcome))
     return found
 
 
-_RANK = {"normal": 0, "degraded": 1, "emergency": 2}
+def _everybody_answered(outcome: DrillOutcome) -> Promise:
+    first = f" (first: {outcome.first_failure})" if outcome.first_failure else ""
+    return Promise(
+        "every price request is answered",
+        outcome.unanswered == 0 and outcome.answered > 0,
+        f"{outcome.answered} answered, {outcome.unanswered} not{first}",
+    )
+
+
+def _nothing_lost(outcome: DrillOutcome) -> Promise:
+    return Promise(
+        "no acknowledged event is lost",
+        outcome.lost == 0,
+        f"{outcome.acknowledged} acknowledged, {outcome.lost} lost",
+    )
+
+
+def _mode_shown(scenario: Scenario, outcome: DrillOutcome) -> Promise:
+    worst, after_s = _worst(outcome.modes), outcome.detected_after_s
+    in_time = after_s is not None and after_s <= scenario.detect_s
+    return Promise(
+        f"the mode says {scenario.mode} or worse within {scenario.detect_s:g} s",
+        in_time and is_shown(scenario, worst),
+        f"{worst} after {_seconds(after_s)}",
+    )
+
+
+def _normal_again(outcome: DrillOutcome, bound_s: float) -> Promise:
+    after_s = outcome.normal_after_s
+    return Promise(
+        f"normal again by itself within {bound_s:g} s",
+        after_s is not None and after_s <= bound_s,
+        f"after {_seconds(after_s)}; it answers after {_seconds(outcome.answering_after_s)}, "
+        f"has its whole load after {_seconds(outcome.loaded_after_s)}",
+    )
+
+
+def _levels_left(outcome: DrillOutcome, dwell_s: float) -> Promise:
+    return Promise(
+        f"each level is left within {dwell_s + LATE_S:g} s of its last reason",
+        outcome.late_s <= LATE_S,
+        f"after {dwell_s + outcome.late_s:.1f} s at most",
+    )
+
+
+def _mode_steady(outcome: DrillOutcome) -> Promise:
+    return Promise(
+        f"the mode does not flap: at most {CHANGES_AT_MOST} changes",
+        outcome.changes <= CHANGES_AT_MOST,
+        f"{outcome.changes} changes",
+    )
 
 
 def is_shown(scenario: Scenario, mode: str) -> bool:

@@ -1,4 +1,4 @@
-"""The service on one machine: its processes as children, a city's events, what came of them.
+"""The service on one machine: its servers and processes, a city's events, what came of them.
 
 Imports `wiring`, `embedded`, `simulator` and below; `demo` and `drill` stand on it.
 """

@@ -1,4 +1,4 @@
-"""Sends the city's events to the HTTP ingest, in order, and keeps what the service owes."""
+"""Sends the city's events to the HTTP ingest, in order, and counts what became of them."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class FeedQueue:
         *,
         patience_ms: int,
         counts: FeedCounts,
-        ledger: DeliveryCheck,
+        delivery_check: DeliveryCheck,
         now_ms: Callable[[], int],
     ) -> None:
         self._client = client
         self._path = path
         self._patience_ms = patience_ms
         self._counts = counts
-        self._ledger = ledger
+        self._delivery_check = delivery_check
         self._now_ms = now_ms
         self._waiting: deque[tuple[int, Mapping[str, Any]]] = deque()
         self._in_flight = 0
@@ -76,7 +76,7 @@ class FeedQueue:
         return len(self._waiting) + self._in_flight
 
     def put(self, item: Mapping[str, Any]) -> None:
-        """Queue one event; a full lane gives up its oldest."""
+        """Queue one event; a full queue gives up its oldest."""
         if len(self._waiting) >= _MAX_WAITING:
             self._waiting.popleft()
             self._counts.withdrawn += 1
@@ -120,7 +120,7 @@ class FeedQueue:
             return _PAUSE_S
         if answer.status_code == _ACCEPTED:
             self._counts.accepted += len(items)
-            self._ledger.acknowledge(receipt["id"] for receipt in answer.json()["data"])
+            self._delivery_check.acknowledge(receipt["id"] for receipt in answer.json()["data"])
             return None
         if answer.status_code >= 500 or answer.status_code == 429:
             return _retry_after_s(answer)
@@ -130,10 +130,10 @@ class FeedQueue:
 
 
 class Feed:
-    """The two lanes of a city: ride requests and driver status."""
+    """The two queues of a city: ride requests and driver status."""
 
     def __init__(
-        self, client: httpx2.AsyncClient, ledger: DeliveryCheck, now_ms: Callable[[], int]
+        self, client: httpx2.AsyncClient, delivery_check: DeliveryCheck, now_ms: Callable[[], int]
     ) -> None:
         self.counts = FeedCounts()
         self.requests = FeedQueue(
@@ -141,7 +141,7 @@ class Feed:
             "/api/v1/events/ride-requests",
             patience_ms=REQUEST_PATIENCE_MS,
             counts=self.counts,
-            ledger=ledger,
+            delivery_check=delivery_check,
             now_ms=now_ms,
         )
         self.statuses = FeedQueue(
@@ -149,7 +149,7 @@ class Feed:
             "/api/v1/events/driver-status",
             patience_ms=STATUS_PATIENCE_MS,
             counts=self.counts,
-            ledger=ledger,
+            delivery_check=delivery_check,
             now_ms=now_ms,
         )
 
@@ -160,15 +160,15 @@ class Feed:
 
     def put(self, emissions: Iterable[Emission]) -> None:
         """Queue what a city sent."""
-        for one in emissions:
-            lane = self.requests if isinstance(one, RideRequest) else self.statuses
-            lane.put(body_of(one))
+        for emission in emissions:
+            queue = self.requests if isinstance(emission, RideRequest) else self.statuses
+            queue.put(body_of(emission))
 
     async def run(self) -> None:
-        """Send both lanes until cancelled."""
-        async with asyncio.TaskGroup() as lanes:
-            lanes.create_task(self.requests.run())
-            lanes.create_task(self.statuses.run())
+        """Send both queues until cancelled."""
+        async with asyncio.TaskGroup() as queues:
+            queues.create_task(self.requests.run())
+            queues.create_task(self.statuses.run())
 
 
 def body_of(emission: Emission) -> dict[str, Any]:

@@ -22,15 +22,15 @@ _POLL_MS: Final = 200
 _ID_HEADER: Final = "ce_id"
 
 
-class TopicTail:
-    """Tells a ledger every event id that arrives in the input topics, from now on.
+class TopicReadback:
+    """Tells a `DeliveryCheck` every event id that arrives in the input topics, from now on.
 
     A reader without a group: it commits nothing and nobody waits for it.
     """
 
-    def __init__(self, config: KafkaConfig, ledger: DeliveryCheck) -> None:
+    def __init__(self, config: KafkaConfig, delivery_check: DeliveryCheck) -> None:
         self._config = config
-        self._ledger = ledger
+        self._delivery_check = delivery_check
         self._consumer = self._new_consumer()
         self._starts_over = False
         self._partitions = [
@@ -96,7 +96,7 @@ class TopicTail:
     def _read(self, record: Any) -> None:
         for name, value in record.headers:
             if name == _ID_HEADER:
-                self._ledger.read(value.decode(errors="replace"))
+                self._delivery_check.read(value.decode(errors="replace"))
                 return
 
     def _new_consumer(self) -> AIOKafkaConsumer:

@@ -118,9 +118,9 @@ async def healthy(client: httpx2.AsyncClient, api: Child) -> None:
         ) from None
 
 
-def operator_key(house: WholeService, *, now_s: float) -> str:
+def operator_key(service: WholeService, *, now_s: float) -> str:
     """A fresh key of an operator, good for a day. Raises `KeysError`."""
-    file = KeyFile(house.settings.keys_path)
+    file = KeyFile(service.settings.keys_path)
     expires_at_s = int(now_s) + _KEY_LASTS_S
     _, text = file.create(
         name="demo", role=Role.OPERATOR, now_s=int(now_s), expires_at_s=expires_at_s

@@ -55,7 +55,7 @@ class TansuTwin(Tansu):
         self.process = 2
 
 
-class WholeService:
+class FaultySite:
     """Three twins, and what was said and called."""
 
     def __init__(self, plan: Sequence[Fault] = (), *, down_s: float = 0.0) -> None:
@@ -76,57 +76,57 @@ class WholeService:
 
 
 async def test_fault_kills_its_server_and_starts_it_again():
-    house = WholeService([Fault("redis", 0.0)])
-    await house.faults.run()
-    assert house.valkey.done == ["kill", "thaw", "start"]
-    assert house.postgres.done == []
-    assert house.said == [
+    site = FaultySite([Fault("redis", 0.0)])
+    await site.faults.run()
+    assert site.valkey.done == ["kill", "start"]
+    assert site.postgres.done == []
+    assert site.said == [
         "fault: Valkey was killed; it comes back in 0 s",
         "fault over: redis is back",
     ]
 
 
 async def test_fault_of_the_embedded_broker_keeps_its_memory():
-    house = WholeService([Fault("kafka", 0.0)])
-    await house.faults.run()
-    assert house.kafka.done == ["freeze", "thaw"]
-    assert house.logs_lost == 0
+    site = FaultySite([Fault("kafka", 0.0)])
+    await site.faults.run()
+    assert site.kafka.done == ["freeze", "thaw"]
+    assert site.logs_lost == 0
 
 
 async def test_fault_on_a_server_that_is_down_already_does_nothing():
-    house = WholeService([Fault("database", 0.0), Fault("database", 0.01)], down_s=0.2)
-    await house.faults.run()
-    assert house.postgres.done == ["kill", "thaw", "start"]
+    site = FaultySite([Fault("database", 0.0), Fault("database", 0.01)], down_s=0.2)
+    await site.faults.run()
+    assert site.postgres.done == ["kill", "start"]
 
 
 async def test_faults_tell_who_is_down_and_for_how_long():
-    house = WholeService([Fault("redis", 0.0)], down_s=60)
-    run = asyncio.create_task(house.faults.run())
-    await until(lambda: house.said, "the fault")
-    assert house.faults.note == "redis is down on purpose, back in 60 s"
+    site = FaultySite([Fault("redis", 0.0)], down_s=60)
+    run = asyncio.create_task(site.faults.run())
+    await until(lambda: site.said, "the fault")
+    assert site.faults.note == "redis is down on purpose, back in 60 s"
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
-    assert house.faults.note == ""
+    assert site.faults.note == ""
 
 
 async def test_watch_leaves_a_server_alone_that_is_down_on_purpose():
-    house = WholeService([Fault("redis", 0.0)], down_s=60)
-    tasks = [asyncio.create_task(house.faults.run()), asyncio.create_task(house.faults.watch())]
-    await until(lambda: house.said, "the fault")
-    house.postgres.pid = None
-    await until(lambda: house.postgres.done, "the other server's start")
+    site = FaultySite([Fault("redis", 0.0)], down_s=60)
+    tasks = [asyncio.create_task(site.faults.run()), asyncio.create_task(site.faults.watch())]
+    await until(lambda: site.said, "the fault")
+    site.postgres.pid = None
+    await until(lambda: site.postgres.done, "the other server's start")
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert house.valkey.done == ["kill"]
-    assert "PostgreSQL ended by itself: starting it again" in house.said
+    assert site.valkey.done == ["kill"]
+    assert "PostgreSQL ended by itself: starting it again" in site.said
 
 
 async def test_watch_tells_when_a_broker_came_back_without_its_log():
-    house = WholeService()
-    house.kafka.process = None
-    watch = asyncio.create_task(house.faults.watch())
-    await until(lambda: house.logs_lost, "the lost log")
+    site = FaultySite()
+    site.kafka.process = None
+    watch = asyncio.create_task(site.faults.watch())
+    await until(lambda: site.logs_lost, "the lost log")
     watch.cancel()
     await asyncio.gather(watch, return_exceptions=True)
-    assert house.kafka.done == ["start"]
+    assert site.kafka.done == ["start"]

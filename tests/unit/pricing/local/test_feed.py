@@ -49,12 +49,12 @@ class Ingest:
 async def _running(
     ingest: Ingest, now_ms: Callable[[], int] = lambda: NOW_MS
 ) -> AsyncIterator[tuple[Feed, DeliveryCheck]]:
-    ledger = DeliveryCheck()
+    delivery_check = DeliveryCheck()
     transport = httpx2.MockTransport(ingest)
     async with httpx2.AsyncClient(base_url="http://127.0.0.1", transport=transport) as client:
-        feed = Feed(client, ledger, now_ms)
+        feed = Feed(client, delivery_check, now_ms)
         run = asyncio.create_task(feed.run())
-        yield feed, ledger
+        yield feed, delivery_check
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
 
@@ -75,7 +75,7 @@ def _status(number: int = 1, at_ms: int = NOW_MS) -> DriverStatus:
 
 async def test_feed_sends_each_kind_to_its_path_in_the_contracts_form():
     ingest = Ingest()
-    async with _running(ingest) as (feed, ledger):
+    async with _running(ingest) as (feed, delivery_check):
         feed.put([_request(), _status()])
         await _sent(feed)
     bodies = {path: items for path, _, items in ingest.seen}
@@ -88,7 +88,7 @@ async def test_feed_sends_each_kind_to_its_path_in_the_contracts_form():
             {"driver_id": "d1", "zone_id": "161", "available": True, "occurred_at": stamp}
         ],
     }
-    assert feed.counts.accepted == ledger.acknowledged == 2
+    assert feed.counts.accepted == delivery_check.acknowledged == 2
 
 
 async def test_feed_sends_batches_of_at_most_500_in_order():
@@ -115,21 +115,21 @@ async def test_feed_repeats_a_batch_under_its_key(
     failure: httpx2.Response | httpx2.TransportError,
 ):
     ingest = Ingest(failure)
-    async with _running(ingest) as (feed, ledger):
+    async with _running(ingest) as (feed, delivery_check):
         feed.put([_request(1), _request(2)])
         await _sent(feed)
     (_, first_key, first), (_, second_key, second) = ingest.seen
     assert (first_key, first) == (second_key, second)
-    assert ledger.acknowledged == feed.counts.accepted == 2
+    assert delivery_check.acknowledged == feed.counts.accepted == 2
 
 
 async def test_feed_does_not_repeat_what_was_refused():
     ingest = Ingest(httpx2.Response(422, json={"title": "no"}))
-    async with _running(ingest) as (feed, ledger):
+    async with _running(ingest) as (feed, delivery_check):
         feed.put([_request()])
         await _sent(feed)
     assert len(ingest.seen) == 1
-    assert (feed.counts.refused, feed.counts.accepted, ledger.acknowledged) == (1, 0, 0)
+    assert (feed.counts.refused, feed.counts.accepted, delivery_check.acknowledged) == (1, 0, 0)
 
 
 async def test_feed_gives_up_what_has_waited_too_long():
