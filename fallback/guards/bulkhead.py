@@ -17,7 +17,7 @@ class Bulkhead:
     effect for the next call; those in flight finish.
     """
 
-    __slots__ = ("in_flight", "limit", "name", "peak", "rejected_total")
+    __slots__ = ("in_flight", "limit", "name", "rejected_total")
 
     def __init__(self, name: str, limit: int) -> None:
         if limit < 0:
@@ -25,8 +25,6 @@ class Bulkhead:
         self.name = name
         self.limit = limit
         self.in_flight = 0
-        self.peak = 0
-        """Most calls that were ever in flight."""
         self.rejected_total = 0
 
     def __enter__(self) -> None:
@@ -34,7 +32,6 @@ class Bulkhead:
             self.rejected_total += 1
             raise BulkheadFullError(self.name, self.limit)
         self.in_flight += 1
-        self.peak = max(self.peak, self.in_flight)
 
     def __exit__(
         self,

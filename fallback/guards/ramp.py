@@ -40,10 +40,6 @@ class RampConfig:
         _check(self, "minimum_number_of_calls", self.minimum_number_of_calls >= 1)
         _check(self, "fall_back", self.fall_back >= 1)
 
-    def bound_s(self) -> float:
-        """With good calls the whole load is back within this time."""
-        return len(self.shares) * self.step_s * (1 + self.jitter)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ramp:

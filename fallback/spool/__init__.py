@@ -34,56 +34,10 @@ INVARIANTS
     full spool still hands out, acknowledges, and makes room by it, without a restart.
 8.  One process has a spool open (flock). Work at the start is bounded by one segment.
 
-FORMAT, version 1; little-endian; CRC is zlib's crc32
-
-    <directory>/
-      lock                                    flock'ed while open
-      cursor                                  two slots of 64 KiB
-      <number>-<base>-<marker>.seg            segments; 10 and 20 decimal digits, 8 hex digits
-      spare.tmp                               the next segment, zeros; means nothing after a crash
-      thin.tmp                                a segment being rewritten; the same
-      corrupt/<segment>-<offset>.bin          copies of damaged bytes
-
-    segment   header (64 bytes), then frames, then zeros. Made full of zeros, then named.
-    header    "SPOOLSEG", version u16, 0 u16, marker u32, number u64, base u64, created_ms u64,
-              zeros, CRC u32 over the 60 bytes before. Repeats the name, which is what counts: a
-              damaged header costs no record.
-    frame     marker u32, CRC u32, length u32, seq u64, kind u8, lane length u8, appended_ms u64,
-              lane, body. `length` counts what follows the sequence number; the CRC covers
-              everything behind itself and starts from the marker. Kind 1 is a record. Kind 2
-              stands for delivered records that were taken out: no lane, the body is the
-              sequence number behind the last of them, u64.
-    slot      CRC u32, length u32, then `length` bytes under the CRC: generation u64,
-              low_water u64, synced_seq u64, count u32, then for each lane: length u8, name,
-              acknowledged seq u64. The whole slot with the highest generation counts.
-
-    number    grows with each segment made. base: sequence number of the segment's first record.
-    marker    random for each segment, no zero byte. It starts each frame, so that reading can go
-              on behind damage, and old or foreign bytes cannot pass for a frame.
-
-A segment's records are those from its base to just below the next segment's base. So a segment
-whose last writes failed needs no repair: what it shares with its successor counts there.
-
-A segment that is mostly delivered may be rewritten: a smaller file takes its place under the same
-name, in one rename. Runs of delivered records are one frame of kind 2, so that the sequence numbers
-stay dense, and a loss stays a loss.
-
-Deleting: cursor written → cursor synced → segment unlinked → directory synced. A crash anywhere
-in between leaves a segment that the cursor says is done; the next start deletes it.
-
-The cursor slot that was synced last is never written to; all writes without sync go to the other
-one. So one whole slot survives every crash, and what a torn one loses is repetitions.
-
-What reading does with damage: a frame that fails its checks is skipped up to the next valid one
-of this segment, its bytes are copied to `corrupt/`, the sequence numbers that are not there are
-counted. Behind the last valid frame of the last segment, bytes are a torn tail and cut off; they
-count as lost only where the cursor knows that they were synced. A missing segment is a hole.
-
-The files: `record.py` (frame), `segment.py`, `scan.py` (reading, damage), `cursor.py`, `io.py`
-(port to the disk), `quota.py`, `spare.py`, `writer.py` (everything that writes), `committer.py`
-(its thread), `pending.py` and `intake.py` (its callers), `recovery.py` and `opening.py` (start),
-`index.py`, `lane.py`, `reader.py` (what is read for whom), `thinning.py`, `feeder.py` (its task),
-`spool.py` (the face), `inspection.py` (a look from outside).
+The rooms, in the order of their imports: `format` (what lies on the disk; FORMAT stands there),
+`writing` (the way in), `startup` (opening, recovery, a look from outside), `reading` (the way out);
+`spool.py` puts them together, and `config.py`, `status.py`, `wakeup.py` are shared. Imports of
+`fallback` its errors, clock, observer and atomic file; no other room.
 """
 
 from fallback.spool.config import SpoolConfig

@@ -31,8 +31,6 @@ class SpoolConfig:
     """Acknowledgements are written at most this often; a kill repeats deliveries that recent."""
     cursor_sync_ms: int = 1_000
     """The same, for fsync and a power cut."""
-    linger_ms: int = 0
-    """Wait before a commit for more callers. Saves CPU above some 1,000 commits/s, else 0."""
     pending_records: int = 10_000
     pending_bytes: int = 8 * MIB
     """What may wait in memory for its commit."""
@@ -76,7 +74,7 @@ class SpoolConfig:
         )
         for name in positive:
             _check(self, name, getattr(self, name) > 0)
-        for name in ("cursor_interval_ms", "linger_ms", "quarantine_bytes"):
+        for name in ("cursor_interval_ms", "quarantine_bytes"):
             _check(self, name, getattr(self, name) >= 0)
 
 

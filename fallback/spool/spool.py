@@ -34,7 +34,7 @@ class Spool:
         self,
         directory: Path,
         config: SpoolConfig,
-        ground: OpenedDirectory,
+        opened: OpenedDirectory,
         *,
         files: Files,
         observers: Sequence[SpoolObserver],
@@ -44,23 +44,23 @@ class Spool:
     ) -> None:
         self.directory = directory
         self.config = config
-        self._ground = ground
+        self._opened = opened
         self._observers = tuple(observers)
         self._now_ms = now_ms
         self._with_intake = with_intake
         self._loop = asyncio.get_running_loop()
-        self._feeder = ReadLoop(
+        self._read_loop = ReadLoop(
             directory,
             config,
-            ground,
+            opened,
             files=files,
             on_damage=self._tell_damage,
             is_tight=self._is_tight,
         )
-        self._reader: Reader = self._feeder.reader
-        self._writer = ground.writer
+        self._reader: Reader = self._read_loop.reader
+        self._writer = opened.writer
         self._committer = Committer(
-            ground.writer, config, ground.ledger, post=self._post, now_s=now_s
+            opened.writer, config, opened.disk_usage, post=self._post, now_s=now_s
         )
         self._intake = Intake(
             config, self._committer, self._reader.lanes, loop=self._loop, now_ms=now_ms
@@ -100,7 +100,7 @@ class Spool:
 
         preparing = asyncio.ensure_future(asyncio.to_thread(prepare))
         try:
-            ground = await asyncio.shield(preparing)
+            opened = await asyncio.shield(preparing)
         except asyncio.CancelledError:
             # The thread goes on; what it locks must not stay locked.
             preparing.add_done_callback(_close_unwanted)
@@ -108,7 +108,7 @@ class Spool:
         spool = cls(
             directory,
             config,
-            ground,
+            opened,
             files=files,
             observers=observers,
             now_s=now_s,
@@ -139,7 +139,7 @@ class Spool:
 
     async def lanes(self) -> AsyncIterator[Lane]:
         """Every lane once, in the order they turn up; goes on until the spool is closed."""
-        async for lane in self._feeder.lanes():
+        async for lane in self._read_loop.lanes():
             yield lane
 
     @property
@@ -159,11 +159,6 @@ class Spool:
         return SpoolState.FILLING if percent >= self.config.warn_percent else SpoolState.HEALTHY
 
     @property
-    def is_drained(self) -> bool:
-        """Everything was delivered."""
-        return self._reader.is_drained
-
-    @property
     def is_indexed(self) -> bool:
         """Everything that former processes left was read once."""
         return not self._reader.unread()
@@ -171,11 +166,11 @@ class Spool:
     def stats(self) -> SpoolStats:
         """The figures now."""
         space = self._committer.space
-        feeder, recovered = self._feeder, self._ground.recovered
-        oldest_ms = feeder.oldest_ms()
+        read_loop, recovered = self._read_loop, self._opened.recovered
+        oldest_ms = read_loop.oldest_ms()
         return SpoolStats(
             state=self.state,
-            records=feeder.pending_records(),
+            records=read_loop.pending_records(),
             lanes=len(self._reader.lanes),
             bytes=space.used,
             quota_bytes=space.quota,
@@ -183,38 +178,38 @@ class Spool:
             percent=space.percent,
             oldest_age_ms=None if oldest_ms is None else max(0, self._now_ms() - oldest_ms),
             unsynced_records=self._writer.unsynced,
-            corrupt_records=feeder.corrupt_records + recovered.lost_records,
-            corrupt_bytes=feeder.corrupt_bytes + recovered.corrupt_bytes,
-            holes=feeder.holes + (recovered.lost_records > 0),
+            corrupt_records=read_loop.corrupt_records + recovered.lost_records,
+            corrupt_bytes=read_loop.corrupt_bytes + recovered.corrupt_bytes,
+            holes=read_loop.holes + (recovered.lost_records > 0),
             torn_bytes=recovered.torn_bytes,
             sync_errors=self._writer.sync_errors,
             cursor_errors=self._committer.cursor_errors,
-            read_errors=feeder.read_errors,
+            read_errors=read_loop.read_errors,
             commits=self._committer.commits,
         )
 
-    def _post(self, turn: CommitResult) -> None:
-        """Hand a turn to the event loop. Called on the writer thread."""
+    def _post(self, result: CommitResult) -> None:
+        """Hand a commit's result to the event loop. Called on the writer thread."""
         try:
-            self._loop.call_soon_threadsafe(self._take_in, turn)
+            self._loop.call_soon_threadsafe(self._take_in, result)
         except RuntimeError:
             _log.warning("the event loop ended before the spool")
 
-    def _take_in(self, turn: CommitResult) -> None:
-        for placed in turn.placed:
-            self._reader.place(placed)
-        self._intake.hand_out(turn.answers)
-        self._feeder.wake()
-        self._tell_commit(turn)
+    def _take_in(self, result: CommitResult) -> None:
+        for written in result.written:
+            self._reader.add_written(written)
+        self._intake.hand_out(result.answers)
+        self._read_loop.wake()
+        self._tell_commit(result)
         self._tell_state()
 
-    def _tell_commit(self, turn: CommitResult) -> None:
-        if turn.commit_s is None or not self._observers:
+    def _tell_commit(self, result: CommitResult) -> None:
+        if result.commit_s is None or not self._observers:
             return
-        records = [r for placed in turn.placed for r in placed.records[placed.fresh :]]
+        records = [r for written in result.written for r in written.records[written.fresh :]]
         size = sum(len(record.body) for record in records)
         for observer in self._observers:
-            notify(observer.on_commit, len(records), size, turn.commit_s)
+            notify(observer.on_commit, len(records), size, result.commit_s)
 
     def _tell_state(self) -> None:
         old, new = self._state, self.state
@@ -235,13 +230,13 @@ class Spool:
 
     def _start(self) -> None:
         self._committer.start(with_intake=self._with_intake)
-        self._feeder.start(self._committer.save)
+        self._read_loop.start(self._committer.save)
 
     async def _close(self) -> None:
         """Refuse new entries, commit those that wait, write the cursor, end the threads."""
         self._is_closed = True
-        await self._feeder.stop()
-        self._committer.save(self._feeder.cursor())
+        await self._read_loop.stop()
+        self._committer.save(self._read_loop.cursor())
         self._committer.stop()
         if not await asyncio.to_thread(self._committer.join, self.config.close_timeout_s):
             # The lock stays: a write may still be under way.
@@ -249,11 +244,11 @@ class Spool:
             return
         self._intake.close()
         self._tell_state()
-        self._ground.close()
+        self._opened.close()
 
 
 def _close_unwanted(preparing: asyncio.Future[OpenedDirectory]) -> None:
     if not preparing.cancelled() and preparing.exception() is None:
-        ground = preparing.result()
-        ground.writer.close()
-        ground.close()
+        opened = preparing.result()
+        opened.writer.close()
+        opened.close()

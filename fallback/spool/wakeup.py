@@ -1,4 +1,4 @@
-"""Wakes a thread, without a lock on the side that rings."""
+"""Wakes a thread, without a lock on the side that wakes it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import queue
 
 
 class Wakeup:
-    """Wakes one thread; rings that come while it is awake are remembered once."""
+    """Wakes one thread; what comes while it is awake is remembered once."""
 
     def __init__(self) -> None:
-        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._has_rung = False
+        self._signals: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_signalled = False
 
-    def ring(self) -> None:
-        if not self._has_rung:
-            self._has_rung = True
-            self._rings.put(None)
+    def wake(self) -> None:
+        """Let `wait` return, now or at its next call. From any thread; costs a look when awake."""
+        # Without a lock: two that race may put two signals, and the thread then looks twice.
+        if not self._is_signalled:
+            self._is_signalled = True
+            self._signals.put(None)
 
     def wait(self, timeout_s: float | None) -> None:
-        """Return at the next ring, or after so long."""
+        """Return when woken, or after so long."""
         try:
-            self._rings.get(timeout=timeout_s)
+            self._signals.get(timeout=timeout_s)
         except queue.Empty:
             return
-        self._has_rung = False
+        # Cleared before the thread looks for work: a call that comes from here on finds it
+        # cleared and is not missed, one that came before is served by this look.
+        self._is_signalled = False

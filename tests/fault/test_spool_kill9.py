@@ -72,7 +72,7 @@ async def test_killed_at_fault_point_loses_nothing_acknowledged(tmp_path, point,
     count = 1 if point in SPARSE else 1 + 2 * repeat
     numbers = "60" if point is FaultPoint.CLOSING else "5000"
     arguments = ["--first", "1000", "--point", point, "--count", str(count), "--numbers", numbers]
-    if point is FaultPoint.THINNED:
+    if point is FaultPoint.COMPACTED:
         arguments += ["--park", "d0", "--segments", "30"]  # what it holds is rewritten
     child = start_child(tmp_path, *arguments)
     output, _ = child.communicate(timeout=60)

@@ -55,9 +55,9 @@ class SpoolMachine(RuleBasedStateMachine):
     def open(self):
         """Open what is there, and compare it with what was promised."""
         self.spool = SteppedSpool(self.files, self.config, seed=self.random.randrange(2**32))
-        self.found = self.spool.ground.cursor_file.recovered or Cursor()
+        self.found = self.spool.opened.cursor_file.recovered or Cursor()
         self.check_cursor()
-        self.placed = 0
+        self.written = 0
         self.handed: dict[bytes, int] = {}
         self.read_here: set[int] = set()
         self.acked = {
@@ -98,7 +98,7 @@ class SpoolMachine(RuleBasedStateMachine):
         expected = self.spool.writer.next_seq
         seqs = self.spool.append(entries, durable=durable)
         if seqs is None:
-            is_full = not self.spool.ground.ledger.admits(self.config.segment_bytes)
+            is_full = not self.spool.opened.disk_usage.admits(self.config.segment_bytes)
             assert is_full or any(self.files.faults.values())
             return
         assert seqs == range(expected, expected + len(entries))
@@ -125,7 +125,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(operation=st.sampled_from(["sync", "write", "write_synced"]), durable=st.booleans())
     def fail_once(self, operation, durable):
         """A write or sync of a record fails; everything goes on in a new segment."""
-        if not self.spool.writer.spare.prepare():
+        if not self.spool.writer.preallocation.prepare():
             return
         self.files.fail(operation, errno.EIO)
         self.append([0], durable, b"a")
@@ -141,7 +141,7 @@ class SpoolMachine(RuleBasedStateMachine):
             self.append([100, 100], False, b"b")
             self.sync()
         except SpoolFailed:
-            self.spool.take_placed()
+            self.spool.take_written()
         self.files.faults.clear()
         self.crash()
 
@@ -201,20 +201,20 @@ class SpoolMachine(RuleBasedStateMachine):
             self.synced = self.spool.reader.cursor()
 
     @rule()
-    def thin(self):
+    def compact(self):
         """A segment is rewritten without what was delivered."""
-        if self.spool.thin() is None:
+        if self.spool.compact() is None:
             return
-        thinned = self.spool.thinned
-        name = thinned.name.file_name()
-        kept = {record.seq for record in thinned.records}
+        compacted = self.spool.compacted
+        name = compacted.name.file_name()
+        kept = {record.seq for record in compacted.records}
         for seq in [seq for seq, place in self.places.items() if place[0] == name]:
             del self.places[seq]
             if seq not in kept and seq in self.kept:
                 is_delivered = seq <= self.acked[self.kept[seq].entry.lane]
                 assert is_delivered or self.kept[seq].may_miss
                 self.kept[seq].is_passed = is_delivered
-        for record, start in zip(thinned.records, thinned.offsets, strict=True):
+        for record, start in zip(compacted.records, compacted.offsets, strict=True):
             end = start + frame_bytes(Entry(record.lane, record.body))
             self.places[record.seq] = (name, start, end)
 
@@ -265,7 +265,7 @@ class SpoolMachine(RuleBasedStateMachine):
         for record in self.spool.drain():
             self.check(record)
             self.acked[record.lane] = record.seq
-        assert self.spool.reader.is_drained
+        assert self.spool.is_drained
         self.check_losses()
 
     def check_losses(self):
@@ -289,11 +289,11 @@ class SpoolMachine(RuleBasedStateMachine):
         self.note_places()
 
     def note_places(self):
-        for placed in self.spool.placed[self.placed :]:
-            ends = [*placed.offsets[1:], placed.end]
-            for record, start, end in zip(placed.records, placed.offsets, ends, strict=True):
-                self.places[record.seq] = (placed.segment.file_name(), start, end)
-        self.placed = len(self.spool.placed)
+        for written in self.spool.written[self.written :]:
+            ends = [*written.offsets[1:], written.end]
+            for record, start, end in zip(written.records, written.offsets, ends, strict=True):
+                self.places[record.seq] = (written.segment.file_name(), start, end)
+        self.written = len(self.spool.written)
 
     @invariant()
     def holds_its_quota(self):

@@ -104,6 +104,8 @@ class FaultyFiles:
         self.faults: dict[str, list[int]] = {}
         """By operation: errors that its next calls raise, 0 for a call that works."""
         self.on_point: Callable[[FaultPoint], None] = lambda _: None
+        self.points: Counter[FaultPoint] = Counter()
+        """How often each moment was reached."""
 
     def fail(self, operation: str, *codes: int) -> None:
         """Let the next calls of an operation raise these errors; 0 lets one pass."""
@@ -196,6 +198,7 @@ class FaultyFiles:
         return max(0, self.capacity - self.used())
 
     def reached(self, point: FaultPoint) -> None:
+        self.points[point] += 1
         self.on_point(point)
 
     def _change(self, change: _Renaming) -> None:

@@ -65,7 +65,7 @@ async def drain(directory: Path) -> tuple[list[Record], SpoolStats]:
 
         drainer = asyncio.create_task(drain_lanes())
         async with asyncio.timeout(60):
-            while not spool.is_drained:
+            while spool.stats().records:
                 await asyncio.sleep(0.01)
         drainer.cancel()
         await asyncio.gather(drainer, return_exceptions=True)

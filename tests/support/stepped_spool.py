@@ -16,7 +16,8 @@ from fallback.spool.format.segment import SegmentName
 from fallback.spool.reading.compaction import Compacted, Compaction
 from fallback.spool.reading.index import LiveSegment
 from fallback.spool.reading.lane import Lane
-from fallback.spool.reading.reader import Reader, read
+from fallback.spool.reading.read_job import read_segment
+from fallback.spool.reading.reader import Reader
 from fallback.spool.startup.opening import OpenedDirectory, open_directory
 from fallback.spool.writing.writer import Stamped, Writer, WrittenRecords
 
@@ -55,7 +56,7 @@ class SteppedSpool:
         self.config = config
         self.directory = directory
         self.now_ms = now_ms
-        self.ground: OpenedDirectory = open_directory(
+        self.opened: OpenedDirectory = open_directory(
             files,
             directory,
             config,
@@ -63,19 +64,24 @@ class SteppedSpool:
             random=Random(seed).randbytes,
             with_intake=with_intake,
         )
-        self.writer: Writer = self.ground.writer
-        self.reader = Reader(config, self.ground.recovered, _nothing, _nothing)
+        self.writer: Writer = self.opened.writer
+        self.reader = Reader(config, self.opened.recovered, _nothing, _nothing)
         self.reader.wants_index = True
-        self.placed: list[WrittenRecords] = []
+        self.written: list[WrittenRecords] = []
         """Everything that was written, with its place."""
-        self.thinned: Compacted | None = None
+        self.compacted: Compacted | None = None
         """What was rewritten last."""
         self.damages: list[tuple[SegmentName, Damage]] = []
 
     @property
     def lost(self) -> int:
         """Records that the spool says are lost, so far."""
-        return self.ground.recovered.lost_records + sum(d.lost for _, d in self.damages)
+        return self.opened.recovered.lost_records + sum(d.lost for _, d in self.damages)
+
+    @property
+    def is_drained(self) -> bool:
+        """Everything was read, and all of it is delivered."""
+        return not self.reader.unread() and not self.reader.outstanding()
 
     def append(self, entries: Sequence[Entry], *, durable: bool = True) -> range | None:
         """Write entries at once. None: the spool is full. Raises `SpoolFailed`."""
@@ -83,33 +89,33 @@ class SteppedSpool:
         try:
             while self.writer.room < size:
                 with suppress(OSError):  # the preparer's thread goes on, too
-                    self.writer.spare.prepare()
+                    self.writer.preallocation.prepare()
                 if not self.writer.roll():
                     return None
             stamped = [Stamped(entry, self.now_ms()) for entry in entries]
             first = self.writer.commit(stamped, durable=durable)
         finally:
-            self.take_placed()
+            self.take_written()
         return range(first, first + len(entries))
 
     def sync(self) -> None:
         try:
             self.writer.sync()
         finally:
-            self.take_placed()
+            self.take_written()
 
-    def take_placed(self) -> None:
+    def take_written(self) -> None:
         """Let the reader see what was written."""
-        for placed in self.writer.take_placed():
-            self.placed.append(placed)
-            self.reader.place(placed)
+        for written in self.writer.take_written():
+            self.written.append(written)
+            self.reader.add_written(written)
 
     def read(self) -> bool:
         """Do one job of the reader. False: nobody wants anything."""
         job = self.reader.next_job()
         if job is None:
             return False
-        new = self.reader.absorb(job, read(self.files, self.directory, job))
+        new = self.reader.absorb(job, read_segment(self.files, self.directory, job))
         self.damages.extend((job.segment, damage) for damage in new)
         return True
 
@@ -143,18 +149,18 @@ class SteppedSpool:
 
     def sweep(self) -> list[SegmentName]:
         """Delete what is delivered."""
-        given_up = self.reader.sweep()
+        given_up = self.reader.give_up_delivered()
         if given_up:
             cursor = replace(self.reader.cursor(), synced_seq=self.writer.synced_seq)
             self.writer.delete(given_up, cursor)
         return given_up
 
-    def thin(self) -> LiveSegment | None:
+    def compact(self) -> LiveSegment | None:
         """Rewrite the segment of which the least is undelivered; None: none was worth it."""
-        segment = self.reader.thinnest()
+        segment = self.reader.segments.compactable()
         if segment is None:
             return None
-        thinning = Compaction(
+        compaction = Compaction(
             self.files,
             self.directory,
             segment,
@@ -162,13 +168,13 @@ class SteppedSpool:
             read_bytes=self.config.read_bytes,
             bytes_at_most=segment.extent,
         )
-        while not thinning.step():
+        while not compaction.step():
             pass
-        if not thinning.commit(self.ground.ledger):
+        if not compaction.commit(self.opened.disk_usage):
             return None
-        thinned = thinning.thinned
-        segment.rewritten(thinned.records, thinned.offsets, len(thinned.data))
-        self.thinned = thinned
+        compacted = compaction.compacted
+        segment.rewritten(compacted.records, compacted.offsets, len(compacted.data))
+        self.compacted = compacted
         return segment
 
     def close(self) -> None:
@@ -176,7 +182,7 @@ class SteppedSpool:
         self.sync()
         self.save(synced=True)
         self.writer.close()
-        self.ground.close()
+        self.opened.close()
 
 
 def _nothing() -> None:

@@ -17,7 +17,7 @@ from fallback.spool.format.record import Record, encode, encode_passed
 from fallback.spool.format.scan import Chunk, Stretch, scan
 from fallback.spool.format.segment import HEADER_BYTES, SegmentName, decode_header, encode_header
 from fallback.spool.reading.index import LiveSegment
-from fallback.spool.startup.recovery import THIN_NAME
+from fallback.spool.startup.recovery import COMPACTION_NAME
 from fallback.spool.writing.preallocation import NO_SPACE
 from fallback.spool.writing.quota import DiskUsage
 
@@ -64,14 +64,14 @@ class Compaction:
             segment.extent,
             read_bytes,
         )
-        self.thinned = Compacted(segment.name)
+        self.compacted = Compacted(segment.name)
 
     def step(self) -> bool:
         """Read some more. Whether that was the last. Raises `OSError`."""
         file = self._files.open(self._path, Access.READ)
         try:
-            if not self.thinned.data:
-                self.thinned.data += _header(file, self.thinned.name)
+            if not self.compacted.data:
+                self.compacted.data += _header(file, self.compacted.name)
             chunk = scan(file, self._stretch)
         finally:
             file.close()
@@ -79,18 +79,18 @@ class Compaction:
         self._stretch = replace(self._stretch, offset=chunk.next_offset, seq=chunk.next_seq)
         return chunk.at_end
 
-    def commit(self, ledger: DiskUsage) -> bool:
+    def commit(self, disk_usage: DiskUsage) -> bool:
         """Put the new file in the old one's place. False: there is no gain, or no room for it.
 
         Raises `OSError`; the old file is then still there.
         """
-        size = len(self.thinned.data)
-        if size > self._bytes_at_most or not ledger.admits_draft(size):
+        size = len(self.compacted.data)
+        if size > self._bytes_at_most or not disk_usage.admits_draft(size):
             return False
-        draft = self._directory / THIN_NAME
-        if THIN_NAME in self._files.names(self._directory):
+        draft = self._directory / COMPACTION_NAME
+        if COMPACTION_NAME in self._files.names(self._directory):
             self._files.unlink(draft)
-        ledger.set(draft, size)
+        disk_usage.set(draft, size)
         try:
             self._write(draft)
             self._files.rename(draft, self._path)
@@ -101,9 +101,9 @@ class Compaction:
                 return False
             raise
         finally:
-            ledger.set(draft, 0)
-        ledger.set(self._path, size)
-        self._files.reached(FaultPoint.THINNED)
+            disk_usage.set(draft, 0)
+        disk_usage.set(self._path, size)
+        self._files.reached(FaultPoint.COMPACTED)
         with contextlib.suppress(OSError):  # after a crash, the old file does as well
             self._files.sync_directory(self._directory)
         return True
@@ -111,7 +111,7 @@ class Compaction:
     def _write(self, draft: Path) -> None:
         file = self._files.open(draft, Access.CREATE)
         try:
-            file.write_at(0, bytes(self.thinned.data))
+            file.write_at(0, bytes(self.compacted.data))
             file.sync()
         finally:
             file.close()
@@ -139,15 +139,15 @@ class Compaction:
 
     def _close_run(self, past: int) -> None:
         if self._passed_from is not None:
-            frame = encode_passed(self._passed_from, past, self.thinned.name.marker)
-            self.thinned.data += frame
+            frame = encode_passed(self._passed_from, past, self.compacted.name.marker)
+            self.compacted.data += frame
             self._passed_from = None
 
     def _keep(self, record: Record) -> None:
-        thinned = self.thinned
-        thinned.records.append(record)
-        thinned.offsets.append(len(thinned.data))
-        thinned.data += encode(record, thinned.name.marker)
+        compacted = self.compacted
+        compacted.records.append(record)
+        compacted.offsets.append(len(compacted.data))
+        compacted.data += encode(record, compacted.name.marker)
 
 
 def _header(file: File, name: SegmentName) -> bytes:

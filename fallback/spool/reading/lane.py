@@ -49,23 +49,26 @@ class Lane:
 
         Bytes are those of the bodies. Raises `SpoolClosed`; a cancelled wait takes nothing.
         """
-        while not self.ready:
+        while not (records := self.take_ready(max_records=max_records, max_bytes=max_bytes)):
             if self._is_closed:
                 raise SpoolClosed("the spool is closed")
             if self._waiter is not None:
                 raise RuntimeError("a lane has one consumer")
             self._waiter = asyncio.get_running_loop().create_future()
-            self._activate()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        return self._hand_out(max_records, max_bytes)
+        return records
 
     def take_ready(self, *, max_records: int, max_bytes: int) -> tuple[Record, ...]:
-        """The same without a wait; empty if nothing is read ahead now."""
-        self._activate()
-        return self._hand_out(max_records, max_bytes) if self.ready else ()
+        """What `take` does without its wait; empty if nothing is read ahead now."""
+        self.is_active = True
+        if self.ready:
+            return self._hand_out(max_records, max_bytes)
+        if self.is_behind:
+            self._on_want()
+        return ()
 
     def ack(self, seq: int) -> None:
         """Everything handed out up to `seq` is delivered, and need not be kept.
@@ -198,11 +201,6 @@ class Lane:
 
     def _fits(self, size: int, room: int) -> bool:
         return not self.ready or self.ready_bytes + size <= room
-
-    def _activate(self) -> None:
-        self.is_active = True
-        if self.is_behind:
-            self._on_want()
 
     def _hand_out(self, max_records: int, max_bytes: int) -> tuple[Record, ...]:
         ready = self.ready

@@ -18,15 +18,16 @@ from fallback.spool.format.segment import SegmentName
 from fallback.spool.reading.compaction import Compaction
 from fallback.spool.reading.index import LiveSegment
 from fallback.spool.reading.lane import Lane
-from fallback.spool.reading.reader import Job, Reader, read
+from fallback.spool.reading.read_job import ReadJob, read_segment
+from fallback.spool.reading.reader import Reader
 from fallback.spool.startup.opening import OpenedDirectory
 from fallback.spool.startup.quarantine import keep_damage
 
 _IDLE_PAUSE_S = 0.02
 """Between reads that no lane waits for: 12 MB/s."""
 _ERROR_PAUSE_S = 1.0
-_THIN_STEP_S = 0.005
-_THIN_PAUSE_S = 1.0
+_COMPACTION_STEP_S = 0.005
+_COMPACTION_PAUSE_S = 1.0
 """Between looks for a segment worth rewriting, after one that found none."""
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class ReadLoop:
         self,
         directory: Path,
         config: SpoolConfig,
-        ground: OpenedDirectory,
+        opened: OpenedDirectory,
         *,
         files: Files,
         on_damage: Callable[[Damage], None],
@@ -50,13 +51,13 @@ class ReadLoop:
     ) -> None:
         self._directory = directory
         self._files = files
-        self._quarantine = ground.quarantine
-        self._ledger = ground.ledger
+        self._quarantine = opened.quarantine
+        self._disk_usage = opened.disk_usage
         self._read_bytes = config.read_bytes
         self._interval_s = config.cursor_interval_ms / 1000
         self._on_damage = on_damage
         self._is_tight = is_tight
-        self._thinning: tuple[LiveSegment, Compaction] | None = None
+        self._compaction: tuple[LiveSegment, Compaction] | None = None
         self._look_again_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
@@ -68,12 +69,11 @@ class ReadLoop:
         self._is_stopped = False
         self._is_keeping = False
         """Damaged bytes are on their way into quarantine."""
-        self.reader = Reader(config, ground.recovered, self.wake, self._note_ack)
+        self.reader = Reader(config, opened.recovered, self.wake, self._note_ack)
         self.corrupt_records = 0
         self.corrupt_bytes = 0
         self.holes = 0
         self.read_errors = 0
-        self.thinned = 0
 
     def start(self, save: _Save) -> None:
         """Begin to read; `save` takes cursors, and segments to delete."""
@@ -99,7 +99,7 @@ class ReadLoop:
         self._found.set()
 
     async def lanes(self) -> AsyncIterator[Lane]:
-        """Every lane once; ends when the feeder stops."""
+        """Every lane once; ends when the loop stops."""
         self.reader.wants_index = True
         self.wake()
         told = 0
@@ -133,7 +133,7 @@ class ReadLoop:
         if self._is_keeping:
             self._note_ack()
         elif self._save is not None:
-            given_up = self.reader.sweep()
+            given_up = self.reader.give_up_delivered()
             self._save(self.reader.cursor(), given_up)
 
     async def _run(self) -> None:
@@ -141,11 +141,11 @@ class ReadLoop:
             self._wanted.clear()
             try:
                 pause_s = await self._read_some()
-                if await self._thin_some():
-                    pause_s = _THIN_STEP_S if pause_s is None else pause_s
+                if await self._compact_some():
+                    pause_s = _COMPACTION_STEP_S if pause_s is None else pause_s
             except OSError as error:
                 self.read_errors += 1
-                self._thinning = None
+                self._compaction = None
                 _log.warning("spool read failed", error=repr(error))
                 pause_s = _ERROR_PAUSE_S
             if pause_s is None:
@@ -169,30 +169,32 @@ class ReadLoop:
         self._note_ack()
         return 0.0 if job.is_urgent else _IDLE_PAUSE_S
 
-    async def _thin_some(self) -> bool:
+    async def _compact_some(self) -> bool:
         """Work on the segment that is rewritten, or choose one. Whether there is more to do.
 
         On the reading thread and in turn with it: no read meets a file that is exchanged.
         """
-        if self._thinning is None:
-            self._thinning = self._begin_thinning()
-        if self._thinning is None:
+        if self._compaction is None:
+            self._compaction = self._begin_compaction()
+        if self._compaction is None:
             return False
-        segment, thinning = self._thinning
-        if await self._loop.run_in_executor(self._thread, thinning.step):
-            self._thinning = None
-            await self._exchange(segment, thinning)
+        segment, compaction = self._compaction
+        if await self._loop.run_in_executor(self._thread, compaction.step):
+            self._compaction = None
+            await self._exchange(segment, compaction)
         return True
 
-    def _begin_thinning(self) -> tuple[LiveSegment, Compaction] | None:
+    def _begin_compaction(self) -> tuple[LiveSegment, Compaction] | None:
         now_s = self._loop.time()
         if now_s < self._look_again_s or not self._is_tight():
             return None
-        segment = self.reader.thinnest()
-        if segment is None or not self._ledger.admits_draft(self.reader.held(segment)):
-            self._pause_thinning()
+        segment = self.reader.segments.compactable()
+        if segment is None or not self._disk_usage.admits_draft(
+            self.reader.segments.held_bytes(segment)
+        ):
+            self._pause_compaction()
             return None
-        thinning = Compaction(
+        compaction = Compaction(
             self._files,
             self._directory,
             segment,
@@ -200,34 +202,33 @@ class ReadLoop:
             read_bytes=self._read_bytes,
             bytes_at_most=segment.extent // 2,
         )
-        return segment, thinning
+        return segment, compaction
 
-    async def _exchange(self, segment: LiveSegment, thinning: Compaction) -> None:
-        if not self.reader.holds(segment):  # delivered meanwhile
+    async def _exchange(self, segment: LiveSegment, compaction: Compaction) -> None:
+        if segment not in self.reader.segments:  # delivered meanwhile
             return
         segment.is_busy = True
         try:
-            commit = thinning.commit
-            done = await self._loop.run_in_executor(self._thread, commit, self._ledger)
+            commit = compaction.commit
+            done = await self._loop.run_in_executor(self._thread, commit, self._disk_usage)
         finally:
             segment.is_busy = False
         if not done:
-            self._pause_thinning()
+            self._pause_compaction()
             return
-        thinned = thinning.thinned
-        segment.rewritten(thinned.records, thinned.offsets, len(thinned.data))
-        self.thinned += 1
+        compacted = compaction.compacted
+        segment.rewritten(compacted.records, compacted.offsets, len(compacted.data))
         self._note_ack()
 
-    def _pause_thinning(self) -> None:
+    def _pause_compaction(self) -> None:
         """Look again after a while, also if nothing else happens: the spool may be full."""
-        self._look_again_s = self._loop.time() + _THIN_PAUSE_S
-        self._loop.call_later(_THIN_PAUSE_S, self._wanted.set)
+        self._look_again_s = self._loop.time() + _COMPACTION_PAUSE_S
+        self._loop.call_later(_COMPACTION_PAUSE_S, self._wanted.set)
 
-    def _read(self, job: Job) -> list[Chunk]:
-        return read(self._files, self._directory, job)
+    def _read(self, job: ReadJob) -> list[Chunk]:
+        return read_segment(self._files, self._directory, job)
 
-    async def _take_stock(self, job: Job, damages: Sequence[Damage]) -> None:
+    async def _take_stock(self, job: ReadJob, damages: Sequence[Damage]) -> None:
         """Count and tell what is damaged, and keep its bytes before a cursor moves past it."""
         self._is_keeping = True
         try:

@@ -71,7 +71,7 @@ def read_spool(
     # In this order: what is deleted in between is not missed.
     names = segment_names(files, directory)
     cursor = read_cursor(files, directory)
-    yield from _hurt_around(cursor, names)
+    yield from _damage_around(cursor, names)
     ends: list[int | None] = [*(name.base for name in names[1:]), None]
     for name, end_seq in zip(names, ends, strict=False):
         path = directory / name.file_name()
@@ -88,7 +88,7 @@ def read_spool(
             file.close()
 
 
-def _hurt_around(cursor: Cursor | None, names: list[SegmentName]) -> Iterator[DamagedSpan]:
+def _damage_around(cursor: Cursor | None, names: list[SegmentName]) -> Iterator[DamagedSpan]:
     if cursor is None:
         yield DamagedSpan(CURSOR_NAME, Damage(0, 2 * SLOT_BYTES, 0, 0), is_tail=False)
     elif names and names[0].base > cursor.low_water + 1:

@@ -27,7 +27,7 @@ class OpenedDirectory:
     """An opened spool before its threads start."""
 
     lock: Lock
-    ledger: DiskUsage
+    disk_usage: DiskUsage
     quarantine: Quarantine
     recovered: Recovered
     cursor_file: CursorFile
@@ -63,16 +63,16 @@ def open_directory(
     if lock is None:
         raise SpoolLocked(f"{directory.name} is open elsewhere")
     try:
-        ground = _recover(files, directory, config, lock, now_ms, random)
+        opened = _recover(files, directory, config, lock, now_ms, random)
         if with_intake:
-            _open_first_segment(ground.writer)
+            _open_first_segment(opened.writer)
     except OSError as error:
         lock.release()
         raise SpoolFailed(f"cannot open: {error!r}") from error
     except BaseException:
         lock.release()
         raise
-    return ground
+    return opened
 
 
 def _lock(files: Files, directory: Path) -> Lock | None:
@@ -94,17 +94,17 @@ def _recover(
     now_ms: Callable[[], int],
     random: Callable[[int], bytes],
 ) -> OpenedDirectory:
-    ledger = DiskUsage(files, directory, config)
+    disk_usage = DiskUsage(files, directory, config)
     cursor_file = CursorFile(files, directory)
-    quarantine = Quarantine(files, directory, config.quarantine_bytes, ledger)
+    quarantine = Quarantine(files, directory, config.quarantine_bytes, disk_usage)
     recovered = recover(files, directory, cursor_file.recovered, quarantine)
     for segment in recovered.segments:
-        ledger.set(directory / segment.name.file_name(), segment.size)
+        disk_usage.set(directory / segment.name.file_name(), segment.size)
     writer = Writer(
         directory,
         config,
         files=files,
-        ledger=ledger,
+        disk_usage=disk_usage,
         cursor_file=cursor_file,
         next_seq=recovered.next_seq,
         next_number=recovered.next_number,
@@ -117,12 +117,12 @@ def _recover(
     cursor = replace(recovered.cursor, low_water=low_water, synced_seq=recovered.next_seq - 1)
     writer.save_cursor(cursor, synced=True)
     recovered = replace(recovered, cursor=cursor)
-    return OpenedDirectory(lock, ledger, quarantine, recovered, cursor_file, writer)
+    return OpenedDirectory(lock, disk_usage, quarantine, recovered, cursor_file, writer)
 
 
 def _open_first_segment(writer: Writer) -> None:
     try:
-        if writer.spare.prepare():
+        if writer.preallocation.prepare():
             writer.roll()
     except OSError as error:
         if error.errno not in NO_SPACE:

@@ -18,11 +18,13 @@ _log = structlog.get_logger(__name__)
 class Quarantine:
     """The `corrupt/` directory of one spool. One thread at a time."""
 
-    def __init__(self, files: Files, directory: Path, limit: int, ledger: DiskUsage | None) -> None:
+    def __init__(
+        self, files: Files, directory: Path, limit: int, disk_usage: DiskUsage | None
+    ) -> None:
         self._files = files
         self._directory = directory / DIRECTORY
         self._limit = limit
-        self._ledger = ledger
+        self._disk_usage = disk_usage
         self._total = 0
         if DIRECTORY in files.names(directory):
             for name in files.names(self._directory):
@@ -63,8 +65,8 @@ class Quarantine:
 
     def _count(self, path: Path, size: int) -> None:
         self._total += size
-        if self._ledger is not None:
-            self._ledger.set(path, size)
+        if self._disk_usage is not None:
+            self._disk_usage.set(path, size)
 
 
 def keep_damage(

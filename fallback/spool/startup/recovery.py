@@ -17,9 +17,9 @@ from fallback.spool.format.io import Access, Files
 from fallback.spool.format.scan import Damage, Stretch, scan
 from fallback.spool.format.segment import HEADER_BYTES, SegmentName
 from fallback.spool.startup.quarantine import Quarantine
-from fallback.spool.writing.preallocation import FILE_NAME as SPARE_NAME
+from fallback.spool.writing.preallocation import FILE_NAME as PREALLOCATION_NAME
 
-THIN_NAME = "thin.tmp"
+COMPACTION_NAME = "thin.tmp"
 _READ_BYTES = 1 << 20
 _log = structlog.get_logger(__name__)
 
@@ -77,7 +77,7 @@ def recover(
     Without a cursor (`known` is None) everything there is counts as undelivered, and nobody can
     tell what was there before the first segment.
     """
-    for draft in {SPARE_NAME, THIN_NAME} & set(files.names(directory)):
+    for draft in {PREALLOCATION_NAME, COMPACTION_NAME} & set(files.names(directory)):
         files.unlink(directory / draft)
     names = segment_names(files, directory)
     next_number = names[-1].number + 1 if names else 1

@@ -40,9 +40,9 @@ class Answer:
 
 @dataclass(slots=True)
 class CommitResult:
-    """What the writer thread did in one go. `placed` comes before `answers`."""
+    """What the writer thread did in one go. `written` comes before `answers`."""
 
-    placed: list[WrittenRecords] = field(default_factory=list)
+    written: list[WrittenRecords] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     commit_s: float | None = None
     """How long its commit took; None: there was none."""
@@ -55,25 +55,25 @@ class Committer:
         self,
         writer: Writer,
         config: SpoolConfig,
-        ledger: DiskUsage,
+        disk_usage: DiskUsage,
         *,
         post: Callable[[CommitResult], None],
         now_s: Monotonic,
     ) -> None:
         self._writer = writer
         self._config = config
-        self._ledger = ledger
+        self._disk_usage = disk_usage
         self._post = post
         self._now_s = now_s
-        self._bell = Wakeup()
+        self._wakeup = Wakeup()
         self._pending = Pending(records=config.pending_records, size=config.pending_bytes)
-        self._preparer = Preparer(writer.spare, self._bell.ring)
+        self._preparer = Preparer(writer.preallocation, self._wakeup.wake)
         self._cursors: deque[Cursor] = deque(maxlen=1)
-        self._closing: deque[SegmentName] = deque()
+        self._given_up: deque[SegmentName] = deque()
         self._cursor = Cursor()
         self._is_cursor_saved = True
         self._is_cursor_synced = True
-        self._dying: list[SegmentName] = []
+        self._deleting: list[SegmentName] = []
         self._due = _Due()
         self._taken: list[Submission] = []
         self._stopping = threading.Event()
@@ -83,7 +83,7 @@ class Committer:
         """The last append that was looked at fits nowhere."""
         self.commits = 0
         self.cursor_errors = 0
-        self.space: Space = ledger.space(0)
+        self.space: Space = disk_usage.space(0)
 
     @property
     def is_full(self) -> bool:
@@ -100,7 +100,7 @@ class Committer:
         """Queue an append. False: too much waits already."""
         if not self._pending.put(submission):
             return False
-        self._bell.ring()
+        self._wakeup.wake()
         return True
 
     def withdraw(self, submission: Submission) -> bool:
@@ -114,14 +114,14 @@ class Committer:
         """
         # In this order: whoever sees the names finds a cursor that allows their deletion.
         self._cursors.append(cursor)
-        self._closing.extend(given_up)
-        self._bell.ring()
+        self._given_up.extend(given_up)
+        self._wakeup.wake()
 
     def stop(self) -> None:
         """Commit what waits, sync, write the cursor, close the files, end."""
         self._stopping.set()
         self._preparer.stop()
-        self._bell.ring()
+        self._wakeup.wake()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end. False: the disk did not answer in time."""
@@ -133,9 +133,7 @@ class Committer:
             has_more = False
             while not self._stopping.is_set():
                 if not has_more:
-                    self._bell.wait(self._due.wait_s(self._now_s()))
-                    if self._config.linger_ms and len(self._pending):
-                        self._stopping.wait(self._config.linger_ms / 1000)
+                    self._wakeup.wait(self._due.wait_s(self._now_s()))
                 has_more = self._commit_next()
                 self._housekeeping()
             self._finish()
@@ -153,13 +151,13 @@ class Committer:
                 return len(self._pending) > 0
             if not len(self._pending):
                 # Whoever was blocked may have given up; it stays full until there is room.
-                self.is_blocked = self.is_blocked and not self._writer.spare.ready_bytes
+                self.is_blocked = self.is_blocked and not self._writer.preallocation.ready_bytes
                 return False
             self.is_blocked = not self._writer.roll()
         except SpoolFailed as error:
             self._refuse([*self._taken, *self._pending.take()], error)
             return False
-        self._preparer.ring()
+        self._preparer.wake()
         return not self.is_blocked
 
     def _commit(self, batch: list[Submission]) -> None:
@@ -176,12 +174,12 @@ class Committer:
             answers.append(Answer(submission, seq))
             seq += len(submission.entries)
         self._taken = []
-        self._post(CommitResult(self._writer.take_placed(), answers, took_s))
+        self._post(CommitResult(self._writer.take_written(), answers, took_s))
 
     def _refuse(self, submissions: Sequence[Submission], error: SpoolError) -> None:
         self._taken = []
         answers = [Answer(submission, error=error) for submission in submissions]
-        self._post(CommitResult(self._writer.take_placed(), answers))
+        self._post(CommitResult(self._writer.take_written(), answers))
 
     def _housekeeping(self) -> None:
         now_s = self._now_s()
@@ -191,8 +189,8 @@ class Committer:
             self._refuse(self._pending.take(), error)
         try:
             self._keep_cursor(now_s)
-            spare_bytes = self._ledger.size(self._writer.spare.path)
-            self.space = self._ledger.space(self._writer.room + spare_bytes)
+            prepared_bytes = self._disk_usage.size(self._writer.preallocation.path)
+            self.space = self._disk_usage.space(self._writer.room + prepared_bytes)
             self._due.look_s = now_s + _LOOK_S if self._is_tight() else None
         except OSError as error:
             self.cursor_errors += 1
@@ -214,22 +212,22 @@ class Committer:
         elif now_s >= self._due.sync_s:
             self._due.sync_s = None
             self._writer.sync()
-            placed = self._writer.take_placed()
-            if placed:
-                self._post(CommitResult(placed))
+            written = self._writer.take_written()
+            if written:
+                self._post(CommitResult(written))
 
     def _keep_cursor(self, now_s: float) -> None:
-        while self._closing:
-            self._dying.append(self._closing.popleft())
+        while self._given_up:
+            self._deleting.append(self._given_up.popleft())
         if self._cursors:
             self._cursor = self._cursors.popleft()
             self._is_cursor_saved = self._is_cursor_synced = False
         stamped = replace(self._cursor, synced_seq=self._writer.synced_seq)
-        if self._dying:
-            self._writer.delete(self._dying, stamped)
-            self._dying = []
+        if self._deleting:
+            self._writer.delete(self._deleting, stamped)
+            self._deleting = []
             self._is_cursor_saved = self._is_cursor_synced = True
-            self._preparer.ring()
+            self._preparer.wake()
         if not self._is_cursor_saved:
             self._writer.save_cursor(stamped, synced=False)
             self._is_cursor_saved = True
@@ -248,7 +246,7 @@ class Committer:
             self._writer.sync()
         except SpoolFailed:
             _log.error("spool closed without its last sync")
-        self._post(CommitResult(self._writer.take_placed()))
+        self._post(CommitResult(self._writer.take_written()))
         try:
             self._due.cursor_s = self._now_s()
             self._keep_cursor(self._due.cursor_s)
@@ -259,7 +257,7 @@ class Committer:
 
 @dataclass(slots=True)
 class _Due:
-    """Moments (monotonic) at which something is to be done without a ring; None: not at all."""
+    """Moments (monotonic) at which something is to be done without a wakeup; None: not at all."""
 
     sync_s: float | None = None
     cursor_s: float | None = None

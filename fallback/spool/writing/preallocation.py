@@ -28,12 +28,12 @@ class Preallocation:
     """At most one prepared file. `prepare` may run on any thread, one at a time."""
 
     def __init__(
-        self, files: Files, directory: Path, segment_bytes: int, ledger: DiskUsage
+        self, files: Files, directory: Path, segment_bytes: int, disk_usage: DiskUsage
     ) -> None:
         self.path = directory / FILE_NAME
         self._files = files
         self._segment_bytes = segment_bytes
-        self._ledger = ledger
+        self._disk_usage = disk_usage
         self._lock = threading.Lock()
         self._is_ready = False
 
@@ -50,9 +50,9 @@ class Preallocation:
         with self._lock:
             if self._is_ready:
                 return True
-            if not self._ledger.admits(self._segment_bytes):
+            if not self._disk_usage.admits(self._segment_bytes):
                 return False
-            self._ledger.set(self.path, self._segment_bytes)
+            self._disk_usage.set(self.path, self._segment_bytes)
             try:
                 self._fill()
             except OSError as error:
@@ -68,8 +68,8 @@ class Preallocation:
         with self._lock:
             self._files.rename(self.path, target)
             self._is_ready = False
-            self._ledger.set(self.path, 0)
-            self._ledger.set(target, self._segment_bytes)
+            self._disk_usage.set(self.path, 0)
+            self._disk_usage.set(target, self._segment_bytes)
 
     def spoil(self) -> None:
         """Give up the prepared file: it could not be written to."""
@@ -87,7 +87,7 @@ class Preallocation:
                 file.write_at(at, bytes(min(_PIECE, self._segment_bytes - at)))
                 file.sync()
                 if at <= self._segment_bytes // 2 < at + _PIECE:
-                    self._files.reached(FaultPoint.SPARE_HALF)
+                    self._files.reached(FaultPoint.PREALLOCATION_HALF)
         finally:
             file.close()
 
@@ -96,16 +96,16 @@ class Preallocation:
             self._files.unlink(self.path)
         except OSError:
             return
-        self._ledger.set(self.path, 0)
+        self._disk_usage.set(self.path, 0)
 
 
 class Preparer:
-    """The thread that keeps a spare segment ready."""
+    """The thread that keeps the next segment's file ready."""
 
-    def __init__(self, spare: Preallocation, on_change: Callable[[], None]) -> None:
-        self._spare = spare
+    def __init__(self, preallocation: Preallocation, on_change: Callable[[], None]) -> None:
+        self._preallocation = preallocation
         self._on_change = on_change
-        self._bell = Wakeup()
+        self._wakeup = Wakeup()
         self._is_stopping = False
         self.is_refused = False
         """There is no room for another segment."""
@@ -114,13 +114,13 @@ class Preparer:
     def start(self) -> None:
         self._thread.start()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """There may be something to prepare, or room for it."""
-        self._bell.ring()
+        self._wakeup.wake()
 
     def stop(self) -> None:
         self._is_stopping = True
-        self._bell.ring()
+        self._wakeup.wake()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end. False: the disk did not answer in time. True if never started."""
@@ -130,13 +130,13 @@ class Preparer:
 
     def _run(self) -> None:
         while not self._is_stopping:
-            was_ready = bool(self._spare.ready_bytes)
+            was_ready = bool(self._preallocation.ready_bytes)
             try:
-                is_ready = self._spare.prepare()
+                is_ready = self._preallocation.prepare()
             except OSError as error:
                 _log.warning("cannot prepare a segment", error=repr(error))
                 is_ready = False
             self.is_refused = not is_ready
             if not is_ready or not was_ready:
                 self._on_change()
-            self._bell.wait(None if is_ready else _RETRY_S)
+            self._wakeup.wait(None if is_ready else _RETRY_S)

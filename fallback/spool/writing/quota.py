@@ -24,7 +24,7 @@ class Space:
     used: int
     """Taken by records: whole sealed segments, and the written part of the active one."""
     ready: int
-    """Still to be written in the active segment and the spare."""
+    """Still to be written in the active segment and the prepared one."""
     quota: int
     free: int
     floor: int

@@ -39,7 +39,7 @@ class WrittenRecords:
     end: int
     """Offset behind the last of them."""
     fresh: int
-    """Index of the first that was not placed before; those in front moved here."""
+    """Index of the first that was not written before; those in front moved here."""
 
 
 class Writer:
@@ -56,18 +56,18 @@ class Writer:
         config: SpoolConfig,
         *,
         files: Files,
-        ledger: DiskUsage,
+        disk_usage: DiskUsage,
         cursor_file: CursorFile,
         next_seq: int,
         next_number: int,
         now_ms: Callable[[], int],
         random: Callable[[int], bytes],
     ) -> None:
-        self.spare = Preallocation(files, directory, config.segment_bytes, ledger)
+        self.preallocation = Preallocation(files, directory, config.segment_bytes, disk_usage)
         self._directory = directory
         self._config = config
         self._files = files
-        self._ledger = ledger
+        self._disk_usage = disk_usage
         self._cursor_file = cursor_file
         self._next_number = next_number
         self._now_ms = now_ms
@@ -75,7 +75,7 @@ class Writer:
         self._active: ActiveSegment | None = None
         self._unsynced: list[Record] = []
         self._unsynced_bytes = 0
-        self._placed: list[WrittenRecords] = []
+        self._written: list[WrittenRecords] = []
         self.next_seq = next_seq
         self.synced_seq = next_seq - 1
         """Everything up to here is on the disk."""
@@ -97,10 +97,10 @@ class Writer:
         """The segment that is appended to; None before the first, and after a failure."""
         return None if self._active is None else self._active.name
 
-    def take_placed(self) -> list[WrittenRecords]:
+    def take_written(self) -> list[WrittenRecords]:
         """What was written since the last call, in order."""
-        placed, self._placed = self._placed, []
-        return placed
+        written, self._written = self._written, []
+        return written
 
     def roll(self) -> bool:
         """Go on in a new segment. False: there is no room for one. Raises `SpoolFailed`."""
@@ -110,7 +110,7 @@ class Writer:
             self.sync()
             if self._active is not segment:
                 return True
-        if not self.spare.ready_bytes:
+        if not self.preallocation.ready_bytes:
             return False
         try:
             self._open_next(self.next_seq)
@@ -163,7 +163,7 @@ class Writer:
             path = self._directory / segment.file_name()
             if path.name in there:
                 self._files.unlink(path)
-            self._ledger.set(path, 0)
+            self._disk_usage.set(path, 0)
             self._files.reached(FaultPoint.UNLINKED)
         self._files.sync_directory(self._directory)
         self._files.reached(FaultPoint.DIRECTORY_SYNCED)
@@ -199,7 +199,7 @@ class Writer:
             self._unsynced.extend(records)
             self._unsynced_bytes += len(data)
         offsets = _offsets(start, frames)
-        self._placed.append(WrittenRecords(active.name, records, offsets, active.end, fresh))
+        self._written.append(WrittenRecords(active.name, records, offsets, active.end, fresh))
 
     def _all_synced(self, seq: int) -> None:
         self.synced_seq = seq
@@ -214,7 +214,7 @@ class Writer:
         records = [*self._unsynced, *records]
         self._unsynced, self._unsynced_bytes = [], 0
         try:
-            self.spare.prepare()
+            self.preallocation.prepare()
             self._open_next(records[0].seq if records else self.next_seq)
             if records:
                 self._put(records, moved, durable=True)
@@ -224,7 +224,7 @@ class Writer:
             raise SpoolFailed(f"the disk failed twice: {error!r}, {second!r}") from second
 
     def _open_next(self, base: int) -> None:
-        """Close the active segment and open the spare in its place. Raises `OSError`."""
+        """Close the active segment and open the prepared file in its place. Raises `OSError`."""
         name = SegmentName(self._next_number, base, new_marker(self._random(4)))
         path = self._directory / name.file_name()
         header = encode_header(name, self._now_ms())
@@ -232,9 +232,9 @@ class Writer:
         try:
             self._write_header(header)
         except OSError:
-            self.spare.spoil()
+            self.preallocation.spoil()
             raise
-        self.spare.take(path)
+        self.preallocation.take(path)
         self._files.sync_directory(self._directory)
         self._files.reached(FaultPoint.ROLLED)
         active = ActiveSegment(self._files, path, name, self._config.segment_bytes)
@@ -244,7 +244,7 @@ class Writer:
                 previous.close()
 
     def _write_header(self, header: bytes) -> None:
-        file = self._files.open(self.spare.path, Access.SYNCED)
+        file = self._files.open(self.preallocation.path, Access.SYNCED)
         try:
             file.write_at(0, header)
         finally:

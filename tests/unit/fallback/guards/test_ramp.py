@@ -65,7 +65,6 @@ def test_quiet_step_is_good_unless_a_call_failed():
 def test_jitter_stays_within_its_share(random):
     config = RampConfig()
     assert 2.4 <= begin(config, 0.0, random).until_s <= 3.6
-    assert config.bound_s() == pytest.approx(18.0)
 
 
 def test_admission_follows_the_share():

@@ -31,9 +31,9 @@ def _frames(spool) -> dict[int, tuple[int, int]]:
     """By sequence number: where its frame starts and ends."""
     return {
         record.seq: (start, end)
-        for placed in spool.placed
+        for written in spool.written
         for record, start, end in zip(
-            placed.records, placed.offsets, [*placed.offsets[1:], placed.end], strict=True
+            written.records, written.offsets, [*written.offsets[1:], written.end], strict=True
         )
     }
 
@@ -41,7 +41,7 @@ def _frames(spool) -> dict[int, tuple[int, int]]:
 def _sealed(files) -> tuple[SteppedSpool, str]:
     """A first segment with records in it, and its file; the spool is closed in good order."""
     spool = _write(files, _entries())
-    name = spool.placed[0].segment.file_name()
+    name = spool.written[0].segment.file_name()
     spool.close()
     return spool, name
 
@@ -67,7 +67,7 @@ def test_every_flipped_byte_costs_at_most_its_own_record(bit):
 def test_damage_in_the_running_process_is_counted_when_it_is_read():
     files = FaultyFiles()
     spool = _write(files, _entries())
-    path = DIRECTORY / spool.placed[0].segment.file_name()
+    path = DIRECTORY / spool.written[0].segment.file_name()
     start, _ = _frames(spool)[6]
     files.damage(path, start + 10, b"\xff")
     spool.read_all()
@@ -75,7 +75,7 @@ def test_damage_in_the_running_process_is_counted_when_it_is_read():
         lane.release()
     assert sorted(record.seq for record in spool.drain()) == [*range(1, 6), *range(7, 13)]
     assert spool.lost == 1
-    assert spool.reader.is_drained
+    assert spool.is_drained
 
 
 def test_zeroed_stretch_is_a_hole_without_bytes():
@@ -94,7 +94,7 @@ def test_body_that_holds_a_frame_is_never_taken_for_one():
     forged = encode(Record(2, b"a", b"forged", 1), MARKER)
     files = FaultyFiles()
     spool = _write(files, [Entry(b"a", forged), Entry(b"a", b"true")])
-    path = DIRECTORY / spool.placed[0].segment.file_name()
+    path = DIRECTORY / spool.written[0].segment.file_name()
     spool.close()
     files.damage(path, HEADER_BYTES + 8, b"\xff")
     spool = SteppedSpool(files, small_config())
@@ -105,7 +105,7 @@ def test_body_that_holds_a_frame_is_never_taken_for_one():
 def test_missing_segment_is_counted_and_stepped_over():
     files = FaultyFiles()
     spool = _write(files, [Entry(b"a", bytes(200)) for _ in range(12)])
-    names = list(dict.fromkeys(placed.segment for placed in spool.placed))
+    names = list(dict.fromkeys(written.segment for written in spool.written))
     spool.close()
     lost = names[2].base - names[1].base
     files.unlink(DIRECTORY / names[1].file_name())
@@ -121,8 +121,8 @@ def test_segment_missing_while_open_reads_as_one_hole():
     spool.read_all()
     for lane in spool.reader.lanes.values():
         lane.release()
-    name = spool.placed[0].segment
-    held = sum(len(placed.records) for placed in spool.placed if placed.segment == name)
+    name = spool.written[0].segment
+    held = sum(len(written.records) for written in spool.written if written.segment == name)
     files.unlink(DIRECTORY / name.file_name())
     assert len(spool.drain()) == 12 - held
     assert spool.lost == held

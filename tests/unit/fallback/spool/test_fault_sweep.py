@@ -79,7 +79,7 @@ def seed_tail(files: FaultyFiles) -> None:
     """What an earlier process left: a tail to cut at the next start."""
     spool = SteppedSpool(files, small_config())
     spool.append([Entry(b"old", bytes(100))], durable=True)
-    torn = spool.placed[-1]
+    torn = spool.written[-1]
     path = spool.directory / torn.segment.file_name()
     files.damage(path, torn.end + 5, b"torn")
     files.kill()

@@ -127,7 +127,7 @@ async def test_failed_background_sync_is_rescued_or_final(codes):
     files = FaultyFiles()
     async with opened(files, config=opened_config(relaxed_sync_ms=20)) as spool:
         await append(spool, b"1", durability=RELAXED)
-        await until(lambda: spool._writer.spare.ready_bytes)
+        await until(lambda: spool._writer.preallocation.ready_bytes)
         files.fail("sync", *codes)
         files.fail("write_synced", *[0] * 2, *[errno.EIO] * (len(codes) - 1))
         await until(lambda: spool.stats().sync_errors)
@@ -213,12 +213,13 @@ async def test_damage_is_counted_told_and_kept():
 async def test_parked_lane_does_not_fill_the_spool():
     """Four times the quota goes through, while a parked lane holds a little of it."""
     config = opened_config(quota_bytes=40 * 1024, segment_bytes=4096, warn_percent=40)
-    async with opened(FaultyFiles(), config=config) as spool:
+    files = FaultyFiles()
+    async with opened(files, config=config) as spool:
         for number in range(120):
             await append(spool, b"%d" % number, lane=b"parked")
             await append(spool, *[bytes(400)] * 3, lane=b"live")
             await deliver(spool, 3, b"live")
-        assert spool._feeder.thinned > 10
+        assert files.points[FaultPoint.COMPACTED] > 10
         assert await deliver(spool, 120, b"parked") == [b"%d" % n for n in range(120)]
         assert spool.stats().corrupt_records == 0
 
@@ -232,7 +233,7 @@ async def test_rewrite_that_fails_is_tried_again():
         for _ in range(60):
             await append(spool, *[bytes(100)] * 3, lane=b"live")
             await deliver(spool, 3, b"live")
-        await until(lambda: spool._feeder.thinned > 2)
+        await until(lambda: files.points[FaultPoint.COMPACTED] > 2)
         assert await deliver(spool, 1, b"parked") == [b"0"]
 
 

@@ -182,7 +182,7 @@ async def test_cap_of_the_database_holds_and_the_rest_is_stale():
     await until(lambda: world.store.reads, "a query")
     answer = await world.ladder.price(Z2)
     assert (answer.source, answer.fallback_reason) == ("stale_cache", "all_systems_unavailable")
-    assert world.rungs.database.bulkhead.peak == 1
+    assert world.rungs.database.bulkhead.in_flight == 1
     waiting.cancel()
     await world.rungs.close()
 

@@ -39,9 +39,9 @@ def _deliver(spool, name: bytes) -> list[bytes]:
 PARKED = [b"%04d" % number for number in range(0, 200, 4)]
 
 
-def _thin_all(spool) -> int:
+def _compact_all(spool) -> int:
     count = 0
-    while spool.thin() is not None:
+    while spool.compact() is not None:
         count += 1
     return count
 
@@ -49,19 +49,19 @@ def _thin_all(spool) -> int:
 def test_parked_lane_keeps_its_records_and_their_room_only():
     files = FaultyFiles()
     spool = _spool(files)
-    before = spool.ground.ledger.total_bytes
-    assert _thin_all(spool) >= 3
-    assert spool.ground.ledger.total_bytes < before * 0.6
-    assert spool.reader.thinnest() is None
+    before = spool.opened.disk_usage.total_bytes
+    assert _compact_all(spool) >= 3
+    assert spool.opened.disk_usage.total_bytes < before * 0.6
+    assert spool.reader.segments.compactable() is None
     spool.reader.lanes[b"parked"].release()
     assert _deliver(spool, b"parked") == PARKED
     assert spool.lost == 0
 
 
-def test_thinned_segments_survive_a_restart_without_a_loss():
+def test_compacted_segments_survive_a_restart_without_a_loss():
     files = FaultyFiles()
     spool = _spool(files)
-    _thin_all(spool)
+    _compact_all(spool)
     spool.save(synced=True)
     files.kill()
     spool = SteppedSpool(files, spool.config)
@@ -69,14 +69,14 @@ def test_thinned_segments_survive_a_restart_without_a_loss():
     assert spool.lost == 0
 
 
-def test_thinned_last_segment_is_found_whole_by_the_next_start():
+def test_compacted_last_segment_is_found_whole_by_the_next_start():
     files = FaultyFiles()
     spool = _spool(files)
-    spool.writer.spare.prepare()
+    spool.writer.preallocation.prepare()
     spool.writer.roll()
     spool.append([Entry(b"live", b"last")])
     _deliver(spool, b"live")
-    _thin_all(spool)
+    _compact_all(spool)
     spool.save(synced=True)
     files.kill()
     for _ in range(2):  # the segments that the starts made are empty, and go
@@ -86,22 +86,22 @@ def test_thinned_last_segment_is_found_whole_by_the_next_start():
     assert (spool.writer.next_seq, spool.lost) == (202, 0)
 
 
-def test_lost_records_stay_lost_in_a_thinned_segment():
+def test_lost_records_stay_lost_in_a_compacted_segment():
     files = FaultyFiles()
     spool = _spool(files)
-    placed = spool.placed[10]  # between delivered ones
-    files.damage(DIRECTORY / placed.segment.file_name(), placed.offsets[0] + 20, b"\xff")
-    _thin_all(spool)
+    written = spool.written[10]  # between delivered ones
+    files.damage(DIRECTORY / written.segment.file_name(), written.offsets[0] + 20, b"\xff")
+    _compact_all(spool)
     files.kill()
     spool = SteppedSpool(files, spool.config)
     assert [record.body[:4] for record in spool.drain() if record.lane == b"parked"] == PARKED
     assert spool.lost == 1
 
 
-def test_segment_thinned_twice_holds_what_is_left():
+def test_segment_compacted_twice_holds_what_is_left():
     files = FaultyFiles()
     spool = _spool(files)
-    _thin_all(spool)
+    _compact_all(spool)
     lane = spool.reader.lanes[b"parked"]
     lane.release()
     taken: list[int] = []
@@ -109,19 +109,19 @@ def test_segment_thinned_twice_holds_what_is_left():
         taken += [record.seq for record in spool.take(lane, 10)]
         lane.ack(max(taken, default=0))
         spool.read_all()
-    before = spool.ground.ledger.total_bytes
-    _thin_all(spool)
-    assert spool.ground.ledger.total_bytes < before
+    before = spool.opened.disk_usage.total_bytes
+    _compact_all(spool)
+    assert spool.opened.disk_usage.total_bytes < before
     lane.release()
     assert _deliver(spool, b"parked") == PARKED[len(taken) :]
     assert spool.lost == 0
 
 
-def test_nothing_is_thinned_while_half_of_it_is_needed():
+def test_nothing_is_compacted_while_half_of_it_is_needed():
     spool = SteppedSpool(FaultyFiles(), small_config(segment_bytes=4096, quota_bytes=64 * 1024))
     for _ in range(200):
         spool.append([Entry(b"a", bytes(50))])
-    assert spool.thin() is None
+    assert spool.compact() is None
 
 
 @pytest.mark.parametrize("operation", ["write", "sync", "rename", "open"])
@@ -134,11 +134,11 @@ def test_failed_rewrite_leaves_the_old_file(operation):
     else:
         files.fail(operation, errno.EIO)
     with pytest.raises(OSError, match="Input/output"):
-        _thin_all(spool)
+        _compact_all(spool)
     files.faults.clear()
     spool.reader.lanes[b"parked"].release()
     assert _deliver(spool, b"parked") == PARKED
-    assert _thin_all(spool) >= 0
+    assert _compact_all(spool) >= 0
     assert spool.lost == 0
 
 
@@ -146,7 +146,7 @@ def test_failed_directory_sync_counts_as_done():
     files = FaultyFiles()
     spool = _spool(files)
     files.fail("sync_directory", errno.EIO)
-    assert spool.thin() is not None
+    assert spool.compact() is not None
     spool.reader.lanes[b"parked"].release()
     assert _deliver(spool, b"parked") == PARKED
 
@@ -155,7 +155,7 @@ def test_no_room_for_the_new_file_leaves_the_old_one():
     files = FaultyFiles()
     spool = _spool(files)
     files.capacity = files.used() + 10
-    assert spool.thin() is None
+    assert spool.compact() is None
     spool.reader.lanes[b"parked"].release()
     assert _deliver(spool, b"parked") == PARKED
 
@@ -163,7 +163,7 @@ def test_no_room_for_the_new_file_leaves_the_old_one():
 def test_damaged_header_is_written_anew():
     files = FaultyFiles()
     spool = _spool(files)
-    name = spool.placed[0].segment
+    name = spool.written[0].segment
     files.damage(DIRECTORY / name.file_name(), 0, bytes(HEADER_BYTES))
-    _thin_all(spool)
+    _compact_all(spool)
     assert files.content(DIRECTORY / name.file_name())[:8] == b"SPOOLSEG"

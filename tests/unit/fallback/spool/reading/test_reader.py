@@ -127,7 +127,7 @@ def test_backlog_of_lanes_in_step_is_read_about_once():
     files = FaultyFiles()
     spool = _spool(files, lookahead_bytes=1_400, lane_lookahead_bytes=700)
     _append(spool, *[b"a", b"b"] * 60)
-    written = sum(segment.extent for segment in spool.reader._segments)
+    written = sum(segment.extent for segment in spool.reader.segments)
     for lane in spool.reader.lanes.values():
         lane.release()
     reads = files.calls["read"]
@@ -253,7 +253,7 @@ def test_suspect_segment_does_not_hold_up_its_lane():
     """Once the old place of a rewritten record was read for ever."""
     files = FaultyFiles()
     spool = _spool(files)
-    spool.writer.spare.prepare()
+    spool.writer.preallocation.prepare()
     spool.append([Entry(b"a", b"1")], durable=False)
     files.fail("sync", 5)
     spool.sync()
@@ -317,9 +317,9 @@ def test_drained_spool_gives_up_all_sealed_segments():
     spool = _spool(files)
     _append(spool, *[b"a", b"b"] * 30)
     assert spool.sweep() == []
-    assert not spool.reader.is_drained
+    assert not spool.is_drained
     spool.drain()
-    assert spool.reader.is_drained
+    assert spool.is_drained
     assert len(spool.sweep()) > 3
     assert sum(name.endswith(".seg") for name in files.names(DIRECTORY)) == 1
 
@@ -328,10 +328,11 @@ def test_busy_segment_is_not_given_up():
     spool = _spool()
     _append(spool, *[b"a"] * 30)
     spool.drain()
-    spool.reader._segments[0].is_busy = True
-    assert spool.reader.sweep() == []
-    spool.reader._segments[0].is_busy = False
-    assert spool.reader.sweep()
+    front = next(iter(spool.reader.segments))
+    front.is_busy = True
+    assert spool.reader.give_up_delivered() == []
+    front.is_busy = False
+    assert spool.reader.give_up_delivered()
 
 
 @pytest.mark.parametrize(

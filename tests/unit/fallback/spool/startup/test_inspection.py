@@ -74,9 +74,9 @@ def test_empty_directory_has_no_cursor():
 
 
 def test_damaged_record_is_told_and_its_neighbours_are_read(files, spool):
-    placed = spool.placed[4]
-    name = placed.segment.file_name()
-    files.damage(DIRECTORY / name, placed.offsets[0] + 5, b"\xff")
+    written = spool.written[4]
+    name = written.segment.file_name()
+    files.damage(DIRECTORY / name, written.offsets[0] + 5, b"\xff")
     (hurt,) = _hurt(files)
     assert (hurt.segment, hurt.damage.first_seq, hurt.damage.lost) == (name, 5, 1)
     assert not hurt.is_tail
@@ -84,7 +84,7 @@ def test_damaged_record_is_told_and_its_neighbours_are_read(files, spool):
 
 
 def test_damaged_header_is_told(files, spool):
-    name = spool.placed[0].segment
+    name = spool.written[0].segment
     files.damage(DIRECTORY / name.file_name(), 0, b"\xff")
     assert _hurt(files) == [
         DamagedSpan(name.file_name(), Damage(0, HEADER_BYTES, 1, 0), is_tail=False)
@@ -102,9 +102,9 @@ def test_missing_segments_are_told(files, spool):
 
 
 def test_torn_tail_is_told_as_one(files, spool):
-    placed = spool.placed[-1]
-    file = files.open(DIRECTORY / placed.segment.file_name(), Access.WRITE)
-    file.write_at(placed.end, b"half a frame")
+    written = spool.written[-1]
+    file = files.open(DIRECTORY / written.segment.file_name(), Access.WRITE)
+    file.write_at(written.end, b"half a frame")
     (hurt,) = _hurt(files)
     assert (hurt.damage.size, hurt.damage.lost, hurt.is_tail) == (12, 0, True)
 

@@ -49,7 +49,7 @@ def test_torn_tail_is_cut_and_not_counted():
     path = DIRECTORY / _segments(files)[-1]
     file = files.open(path, Access.WRITE)
     file.write_at(HEADER_BYTES, b"half a frame")
-    recovered = _open(files).ground.recovered
+    recovered = _open(files).opened.recovered
     assert (recovered.torn_bytes, recovered.corrupt_bytes) == (12, 0)
     files.kill()
     spool = _open(files)
@@ -60,11 +60,11 @@ def test_torn_tail_is_cut_and_not_counted():
 def test_damaged_tail_that_was_promised_is_kept_and_counted():
     files, spool = _left(count=3)
     spool.save(synced=True)  # says that three records are on the disk
-    placed = spool.placed[-1]
-    files.damage(DIRECTORY / placed.segment.file_name(), placed.offsets[0], b"\xff" * 10)
+    written = spool.written[-1]
+    files.damage(DIRECTORY / written.segment.file_name(), written.offsets[0], b"\xff" * 10)
     spool = _open(files)
     assert spool.writer.next_seq == 4
-    assert spool.ground.recovered.corrupt_bytes > 30
+    assert spool.opened.recovered.corrupt_bytes > 30
     assert [record.seq for record in spool.drain()] == [1, 2]
     assert spool.lost == 1
     assert len(files.names(DIRECTORY / "corrupt")) == 1
@@ -77,7 +77,7 @@ def test_numbers_that_the_cursor_knows_are_not_given_out_again():
     spool.append([Entry(b"a", b"gone")], durable=False)
     spool.drain()
     spool.save(synced=True)
-    files.names_seen[DIRECTORY / spool.placed[0].segment.file_name()].unsynced.clear()
+    files.names_seen[DIRECTORY / spool.written[0].segment.file_name()].unsynced.clear()
     files.crash(Random(1))
     spool = _open(files)
     assert spool.append([Entry(b"a", b"new")]) == range(2, 3)
@@ -87,7 +87,7 @@ def test_numbers_that_the_cursor_knows_are_not_given_out_again():
 def test_delivered_segments_that_a_crash_left_are_deleted():
     files, spool = _left()
     spool.drain()
-    kept = spool.reader.sweep()
+    kept = spool.reader.give_up_delivered()
     cursor = replace(spool.reader.cursor(), synced_seq=10)
     spool.writer.save_cursor(cursor, synced=True)
     assert {name.file_name() for name in kept} <= set(_segments(files))
@@ -99,8 +99,8 @@ def test_delivered_segments_that_a_crash_left_are_deleted():
 def test_missing_first_segments_are_counted_once():
     files, spool = _left()
     first, second = _segments(files)[:2]
-    lost = spool.placed[0].segment
-    base = next(placed.segment.base for placed in spool.placed if placed.segment != lost)
+    lost = spool.written[0].segment
+    base = next(written.segment.base for written in spool.written if written.segment != lost)
     files.unlink(DIRECTORY / first)
     assert second in _segments(files)
     spool = _open(files)

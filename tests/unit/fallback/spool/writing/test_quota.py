@@ -1,4 +1,4 @@
-"""Quota, free-space floor, spare segment, quarantine: what may take room."""
+"""Quota, free-space floor, preallocation, quarantine: what may take room."""
 
 from __future__ import annotations
 
@@ -45,131 +45,131 @@ def test_quota_for_volume_is_a_quarter_within_bounds(free, quota):
     assert quota_for(free) == quota
 
 
-def _ledger(files, **changes) -> DiskUsage:
+def _disk_usage(files, **changes) -> DiskUsage:
     return DiskUsage(files, DIRECTORY, small_config(**changes))
 
 
-def test_ledger_adds_replaces_and_takes_out():
-    ledger = _ledger(FaultyFiles())
-    ledger.set(Path("a"), 10)
-    ledger.set(Path("b"), 5)
-    ledger.set(Path("a"), 7)
-    assert (ledger.total_bytes, ledger.size(Path("a"))) == (12, 7)
-    ledger.set(Path("a"), 0)
-    ledger.set(Path("c"), 0)
-    assert (ledger.total_bytes, ledger.size(Path("a"))) == (5, 0)
+def test_disk_usage_adds_replaces_and_takes_out():
+    disk_usage = _disk_usage(FaultyFiles())
+    disk_usage.set(Path("a"), 10)
+    disk_usage.set(Path("b"), 5)
+    disk_usage.set(Path("a"), 7)
+    assert (disk_usage.total_bytes, disk_usage.size(Path("a"))) == (12, 7)
+    disk_usage.set(Path("a"), 0)
+    disk_usage.set(Path("c"), 0)
+    assert (disk_usage.total_bytes, disk_usage.size(Path("a"))) == (5, 0)
 
 
-def test_ledger_admits_within_whole_segments_of_quota():
-    ledger = _ledger(FaultyFiles(), quota_bytes=4 * 1024 + 1_000)
-    assert ledger.quota_bytes == 4 * 1024
-    ledger.set(Path("a"), 3 * 1024)
-    assert ledger.admits(1024)
-    assert not ledger.admits(1025)
+def test_disk_usage_admits_within_whole_segments_of_quota():
+    disk_usage = _disk_usage(FaultyFiles(), quota_bytes=4 * 1024 + 1_000)
+    assert disk_usage.quota_bytes == 4 * 1024
+    disk_usage.set(Path("a"), 3 * 1024)
+    assert disk_usage.admits(1024)
+    assert not disk_usage.admits(1025)
 
 
-def test_ledger_leaves_room_to_rewrite_a_segment_when_full():
+def test_disk_usage_leaves_room_to_rewrite_a_segment_when_full():
     files = FaultyFiles(capacity=10_000)
-    ledger = _ledger(files, quota_bytes=4 * 1024, free_floor_bytes=9_900)
-    assert ledger.quota_bytes == 3 * 1024
-    ledger.set(Path("a"), 3 * 1024)
-    assert not ledger.admits(1)
-    assert ledger.admits_draft(1024)
-    assert not ledger.admits_draft(1025)
-    ledger.set(Path("a"), 0)
+    disk_usage = _disk_usage(files, quota_bytes=4 * 1024, free_floor_bytes=9_900)
+    assert disk_usage.quota_bytes == 3 * 1024
+    disk_usage.set(Path("a"), 3 * 1024)
+    assert not disk_usage.admits(1)
+    assert disk_usage.admits_draft(1024)
+    assert not disk_usage.admits_draft(1025)
+    disk_usage.set(Path("a"), 0)
     files.capacity = 500
-    assert not ledger.admits_draft(501)
+    assert not disk_usage.admits_draft(501)
 
 
-def test_ledger_keeps_the_free_floor():
+def test_disk_usage_keeps_the_free_floor():
     files = FaultyFiles(capacity=10_000)
-    ledger = _ledger(files, free_floor_bytes=9_000)
-    assert ledger.admits(1_000)
-    assert not ledger.admits(1_001)
-    assert ledger.space(0).free == 10_000
+    disk_usage = _disk_usage(files, free_floor_bytes=9_000)
+    assert disk_usage.admits(1_000)
+    assert not disk_usage.admits(1_001)
+    assert disk_usage.space(0).free == 10_000
 
 
-def _spare(files, **changes) -> tuple[Preallocation, DiskUsage]:
-    ledger = _ledger(files, **changes)
-    return Preallocation(files, DIRECTORY, 1024, ledger), ledger
+def _preallocation(files, **changes) -> tuple[Preallocation, DiskUsage]:
+    disk_usage = _disk_usage(files, **changes)
+    return Preallocation(files, DIRECTORY, 1024, disk_usage), disk_usage
 
 
 def test_spare_is_full_of_zeros_and_counted():
     files = FaultyFiles()
-    spare, ledger = _spare(files)
-    assert spare.ready_bytes == 0
-    assert spare.prepare()
-    assert spare.prepare()
-    assert (spare.ready_bytes, ledger.total_bytes) == (1024, 1024)
-    assert files.content(spare.path) == bytes(1024)
+    preallocation, disk_usage = _preallocation(files)
+    assert preallocation.ready_bytes == 0
+    assert preallocation.prepare()
+    assert preallocation.prepare()
+    assert (preallocation.ready_bytes, disk_usage.total_bytes) == (1024, 1024)
+    assert files.content(preallocation.path) == bytes(1024)
 
 
 def test_spare_larger_than_a_piece_is_written_whole():
     files = FaultyFiles()
     config = SpoolConfig(segment_bytes=MIB + 5, quota_bytes=8 * MIB, free_floor_bytes=0)
-    spare = Preallocation(
+    preallocation = Preallocation(
         files, DIRECTORY, config.segment_bytes, DiskUsage(files, DIRECTORY, config)
     )
-    assert spare.prepare()
-    assert files.size(spare.path) == MIB + 5
+    assert preallocation.prepare()
+    assert files.size(preallocation.path) == MIB + 5
 
 
 def test_spare_taken_moves_its_bytes_to_the_segment():
     files = FaultyFiles()
-    spare, ledger = _spare(files)
-    spare.prepare()
-    spare.take(DIRECTORY / "segment")
-    assert spare.ready_bytes == 0
-    assert ledger.size(DIRECTORY / "segment") == 1024
+    preallocation, disk_usage = _preallocation(files)
+    preallocation.prepare()
+    preallocation.take(DIRECTORY / "segment")
+    assert preallocation.ready_bytes == 0
+    assert disk_usage.size(DIRECTORY / "segment") == 1024
     assert files.names(DIRECTORY) == ["segment"]
 
 
 def test_spare_refused_by_quota_leaves_nothing():
     files = FaultyFiles()
-    spare, ledger = _spare(files)
-    ledger.set(Path("a"), 16 * 1024)
-    assert not spare.prepare()
+    preallocation, disk_usage = _preallocation(files)
+    disk_usage.set(Path("a"), 16 * 1024)
+    assert not preallocation.prepare()
     assert files.names(DIRECTORY) == []
 
 
 def test_spare_on_full_disk_is_taken_away_again():
     files = FaultyFiles(capacity=1 << 20)
-    spare, ledger = _spare(files)
+    preallocation, disk_usage = _preallocation(files)
     files.fail("write", errno.ENOSPC)
-    assert not spare.prepare()
-    assert (files.names(DIRECTORY), ledger.total_bytes) == ([], 0)
-    assert spare.prepare()
+    assert not preallocation.prepare()
+    assert (files.names(DIRECTORY), disk_usage.total_bytes) == ([], 0)
+    assert preallocation.prepare()
 
 
 def test_spare_on_broken_disk_raises_and_is_tried_again():
     files = FaultyFiles()
-    spare, ledger = _spare(files)
+    preallocation, disk_usage = _preallocation(files)
     files.fail("sync", errno.EIO)
     files.fail("unlink", errno.EIO)
     with pytest.raises(OSError, match="Input/output"):
-        spare.prepare()
-    assert (files.names(DIRECTORY), ledger.total_bytes) == ([FILE_NAME], 1024)
-    assert spare.prepare()
-    assert ledger.total_bytes == 1024
+        preallocation.prepare()
+    assert (files.names(DIRECTORY), disk_usage.total_bytes) == ([FILE_NAME], 1024)
+    assert preallocation.prepare()
+    assert disk_usage.total_bytes == 1024
 
 
 def test_spoiled_spare_is_taken_away():
     files = FaultyFiles()
-    spare, ledger = _spare(files)
-    spare.prepare()
-    spare.spoil()
-    assert (spare.ready_bytes, files.names(DIRECTORY), ledger.total_bytes) == (0, [], 0)
+    preallocation, disk_usage = _preallocation(files)
+    preallocation.prepare()
+    preallocation.spoil()
+    assert (preallocation.ready_bytes, files.names(DIRECTORY), disk_usage.total_bytes) == (0, [], 0)
 
 
 def test_quarantine_keeps_up_to_its_limit():
     files = FaultyFiles()
-    ledger = _ledger(files)
-    quarantine = Quarantine(files, DIRECTORY, 10, ledger)
+    disk_usage = _disk_usage(files)
+    quarantine = Quarantine(files, DIRECTORY, 10, disk_usage)
     assert quarantine.keep(NAME, 64, b"123456")
     assert not quarantine.keep(NAME, 80, b"12345")
     assert quarantine.keep(NAME, 96, b"1234")
     assert not quarantine.keep(NAME, 99, b"")
-    assert (quarantine.total_bytes, ledger.total_bytes) == (10, 10)
+    assert (quarantine.total_bytes, disk_usage.total_bytes) == (10, 10)
 
 
 def test_quarantine_counts_what_is_there_and_keeps_a_span_once():

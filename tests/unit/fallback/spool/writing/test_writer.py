@@ -15,7 +15,7 @@ from tests.support.stepped_spool import DIRECTORY, SteppedSpool, small_config
 
 def _spool(files, **changes) -> SteppedSpool:
     spool = SteppedSpool(files, small_config(**changes))
-    spool.writer.spare.prepare()
+    spool.writer.preallocation.prepare()
     return spool
 
 
@@ -36,8 +36,8 @@ def test_failed_durable_write_goes_to_a_new_segment(operation):
     files.fail(operation, errno.EIO)
     assert _append(spool, b"2", b"3") == range(2, 4)
     assert spool.writer.sync_errors == 1
-    assert spool.placed[0].segment != spool.placed[1].segment
-    assert spool.placed[1].segment.base == 2
+    assert spool.written[0].segment != spool.written[1].segment
+    assert spool.written[1].segment.base == 2
     assert _reopened(files) == [(1, b"1"), (2, b"2"), (3, b"3")]
 
 
@@ -54,8 +54,8 @@ def test_failed_sync_rewrites_everything_not_synced(durable):
         _append(spool, b"4")
     spool.sync()
     assert spool.writer.sync_errors == 1
-    assert spool.placed[-1].segment.base == 2
-    assert spool.placed[-1].fresh == 2
+    assert spool.written[-1].segment.base == 2
+    assert spool.written[-1].fresh == 2
     assert [record.body for record in spool.drain()] == [b"1", b"2", b"3", b"4"][: 3 + durable]
     assert spool.writer.unsynced == 0
 
@@ -114,8 +114,8 @@ def test_roll_syncs_what_it_leaves_and_survives_its_failure():
     files.fail("sync", errno.EIO)
     assert spool.writer.roll()
     assert spool.writer.unsynced == 0
-    spool.take_placed()
-    assert spool.placed[-1].segment.base == 1
+    spool.take_written()
+    assert spool.written[-1].segment.base == 1
     assert _reopened(files) == [(1, b"1")]
 
 
