@@ -23,6 +23,7 @@ from fallback.pump.adoption import adopting, claimed_spool
 from fallback.pump.dead_letters import DeadLetterBox
 from fallback.spool import Spool, SpoolConfig
 from fallback.spool.writing.quota import quota_for
+from pricing.clocks import now_ms
 from pricing.errors import DependencyUnavailable
 from pricing.metrics.spool import SpoolMetrics
 from pricing.ports import Publisher, Receipt
@@ -115,9 +116,6 @@ async def _deliver(
     metrics: SpoolMetrics,
     wall_s: Wall,
 ) -> Delivery:
-    def now_ms() -> int:
-        return int(wall_s() * 1000)
-
     sender = await stack.enter_async_context(BatchSender(kafka, now=wall_s))
     sink = KafkaSink(sender)
     box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms)
@@ -164,10 +162,10 @@ async def replaying(
     """Makes pumps for spools that no process holds; for a command."""
     async with BatchSender(kafka, now=wall_s) as sender:
         sink = KafkaSink(sender)
-        box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=lambda: int(wall_s() * 1000))
+        box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms)
 
         def pump_for(spool: Spool) -> Pump:
-            burial = DeadLetterRecorder(box, spool, now_ms=lambda: int(wall_s() * 1000))
+            burial = DeadLetterRecorder(box, spool, now_ms=now_ms)
             config = PumpConfig(records_per_s=settings.replay_events_per_s)
             return Pump(spool, sink, dead_letter=burial.dead_letter, config=config)
 
