@@ -12,7 +12,7 @@ from pricing.errors import TripsError, os_reason
 from pricing.local.options import DemoOptions
 from pricing.simulator.build import check_day, living_city, replayed_city
 from pricing.simulator.city import LivingCity
-from pricing.simulator.city_events import DriverStatus, Emission
+from pricing.simulator.city_events import CityEvent, DriverStatus
 from pricing.simulator.trip_file import Trip, read_trips
 from pricing.simulator.trips import TripReplay
 from pricing.zones import Catalogue
@@ -29,14 +29,14 @@ class Cities:
     replay: TripReplay | None = None
     _no_prices: Mapping[str, int] = field(default_factory=dict)
 
-    def opening(self) -> tuple[list[Emission], list[Emission]]:
+    def opening(self) -> tuple[list[CityEvent], list[CityEvent]]:
         """Where every driver is, then the last minutes' requests; sent in this order."""
         sent = [one for city in self.all for one in city.opening()]
-        places: list[Emission] = [one for one in sent if isinstance(one, DriverStatus)]
-        requests: list[Emission] = [one for one in sent if not isinstance(one, DriverStatus)]
+        places: list[CityEvent] = [one for one in sent if isinstance(one, DriverStatus)]
+        requests: list[CityEvent] = [one for one in sent if not isinstance(one, DriverStatus)]
         return places, requests
 
-    def step(self, now_ms: int, prices: Mapping[str, int]) -> Iterable[Emission]:
+    def step(self, now_ms: int, prices: Mapping[str, int]) -> Iterable[CityEvent]:
         """What was sent since the last step. After a long pause (a machine that slept): nothing
         of it, for it would come too late to count.
         """

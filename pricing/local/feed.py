@@ -13,7 +13,7 @@ import httpx2
 import structlog
 
 from pricing.local.delivery_check import DeliveryCheck
-from pricing.simulator.city_events import Emission, RideRequest
+from pricing.simulator.city_events import CityEvent, RideRequest
 from streaming.events.event_types import rfc3339
 
 _log = structlog.get_logger(__name__)
@@ -158,7 +158,7 @@ class Feed:
         """Events that are not acknowledged yet."""
         return self.requests.pending + self.statuses.pending
 
-    def put(self, emissions: Iterable[Emission]) -> None:
+    def put(self, emissions: Iterable[CityEvent]) -> None:
         """Queue what a city sent."""
         for emission in emissions:
             queue = self.requests if isinstance(emission, RideRequest) else self.statuses
@@ -171,7 +171,7 @@ class Feed:
             queues.create_task(self.statuses.run())
 
 
-def body_of(emission: Emission) -> dict[str, Any]:
+def body_of(emission: CityEvent) -> dict[str, Any]:
     """An event as the ingest takes it."""
     occurred_at = rfc3339(emission.at_ms)
     if isinstance(emission, RideRequest):

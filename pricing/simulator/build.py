@@ -1,4 +1,4 @@
-"""Puts a city together from its zones and a few figures."""
+"""Builds a city from its zones and a few figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def living_city(
     speed: float = 1.0,
     name: str = "",
     table: DemandTable | None = None,
-    happenings: Sequence[Disturbance] = (),
+    disturbances: Sequence[Disturbance] = (),
 ) -> LivingCity:
     """Make a city of one city's zones that lives from `start_ms` on.
 
@@ -54,7 +54,7 @@ def living_city(
     clock = CityClock(start_ms, shown_ms, speed, shape.timezone)
     riders = Riders(zone_ids, Destinations(shape, Streets(zones)), seed=seed, name=name)
     rates = Rates(shape=shape, clock=clock, requests_per_s=scale)
-    return LivingCity(zones, rates=rates, demand=riders, seed=seed, happenings=happenings)
+    return LivingCity(zones, rates=rates, demand=riders, seed=seed, disturbances=disturbances)
 
 
 def replayed_city(

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from pricing.model import Zone
-from pricing.simulator.city_events import Emission, RideRequest
+from pricing.simulator.city_events import CityEvent, RideRequest
 from pricing.simulator.disturbances import Disturbance, Disturbances
 from pricing.simulator.drivers import Driver, Fleet
 from pricing.simulator.event_queue import EventQueue
@@ -18,9 +18,9 @@ from pricing.simulator.riders import Demand, Ride
 from pricing.simulator.streets import Streets
 
 STEP_MS: Final = 1_000
-"""Rates and prices hold for so long."""
+"""Length of a step, within which rates and prices stay as they are."""
 PATIENCE_MS: Final = 180_000
-"""A rider who found no driver by then gives up."""
+"""How long a rider waits for a driver before giving up."""
 HISTORY_MS: Final = 300_000
 """How far back `opening` reaches: the window in which demand is counted."""
 WARM_UP_MS: Final = 2_400_000
@@ -49,24 +49,24 @@ class LivingCity:
         rates: Rates,
         demand: Demand,
         seed: int = 1,
-        happenings: Sequence[Disturbance] = (),
+        disturbances: Sequence[Disturbance] = (),
     ) -> None:
         self.zone_ids = [zone.zone_id for zone in zones]
         self.counts = Counts()
         self._index = {zone_id: position for position, zone_id in enumerate(self.zone_ids)}
         self._rates = rates
         self._demand = demand
-        self._happenings = Disturbances(happenings, seed=seed)
+        self._disturbances = Disturbances(disturbances, seed=seed)
         self._streets = Streets(zones)
         self._served_by = _reverse(self._streets)
-        self._agenda = EventQueue()
+        self._queue = EventQueue()
         self._waiting: list[dict[str, Ride]] = [{} for _ in zones]
-        self._out: list[Emission] = []
+        self._out: list[CityEvent] = []
         self.fleet = Fleet(
             zone_ids=self.zone_ids,
             label=zones[0].city_id,
             seed=seed,
-            agenda=self._agenda,
+            queue=self._queue,
             neighbours=self._streets.neighbours,
             claim=self._claim,
             report=self._send,
@@ -84,7 +84,7 @@ class LivingCity:
         """What the city's own clock shows, with its offset."""
         return self._rates.clock.local(self._now_ms)
 
-    def opening(self) -> list[Emission]:
+    def opening(self) -> list[CityEvent]:
         """Where everybody is at the start, then the last five minutes' requests.
 
         Without them the first prices would count drivers, but no demand. Send them in this
@@ -93,7 +93,7 @@ class LivingCity:
         opening, self._opening = self._opening, []
         return opening
 
-    def step(self, now_ms: int, prices: Mapping[str, int]) -> list[Emission]:
+    def step(self, now_ms: int, prices: Mapping[str, int]) -> list[CityEvent]:
         """Live on to the last whole second up to `now_ms`; returns what was sent, in order.
 
         `prices` are multipliers in millionths of the zones that have one. Leave them out and
@@ -111,7 +111,7 @@ class LivingCity:
             self._advance({})
         self._out.clear()
 
-    def _warm_up(self) -> list[Emission]:
+    def _warm_up(self) -> list[CityEvent]:
         start_ms = self._now_ms
         pace = self._rates.clock.speed
         warm_up_ms = max(HISTORY_MS, int(WARM_UP_MS / pace)) // STEP_MS * STEP_MS
@@ -120,30 +120,30 @@ class LivingCity:
         self.fleet.fill(self._rates.fleet(self._now_ms), shares, self._now_ms)
         while self._now_ms < start_ms:
             self._advance({})
-        recent = [one for one in self._out if one.at_ms > start_ms - HISTORY_MS]
+        recent = [event for event in self._out if event.at_ms > start_ms - HISTORY_MS]
         self._out = []
         self.counts = Counts()
-        places: list[Emission] = list(self.fleet.be_heard(start_ms))
-        return [copy for one in places for copy in self._happenings.sent(one)] + recent
+        places: list[CityEvent] = list(self.fleet.be_heard(start_ms))
+        return [copy for place in places for copy in self._disturbances.sent(place)] + recent
 
     def _advance(self, prices: Mapping[int, int]) -> None:
         from_ms, to_ms = self._now_ms, self._now_ms + STEP_MS
         usual = self._rates.by_zone(from_ms)
         expected = self._demand.expected(from_ms, usual)
-        rates = self._happenings.rates(expected, self.zone_ids, from_ms)
+        rates = self._disturbances.rates(expected, self.zone_ids, from_ms)
         for ride in self._demand.arrivals(from_ms, to_ms, rates, prices):
-            self._agenda.plan(ride.at_ms, partial(self._ask, ride))
+            self._queue.plan(ride.at_ms, partial(self._ask, ride))
         crowd = sum(expected) / (sum(usual) or 1.0)
         self.fleet.step(
             from_ms,
-            target=round(self._happenings.fleet(from_ms) * self._rates.fleet(from_ms, crowd)),
+            target=round(self._disturbances.fleet(from_ms) * self._rates.fleet(from_ms, crowd)),
             speed=self._rates.clock.speed,
             duration_s=STEP_MS / 1000,
             rates=rates,
             prices=prices,
             shares=self._rates.shape.day_shares,
         )
-        self._agenda.run(to_ms)
+        self._queue.run(to_ms)
         self._now_ms = to_ms
 
     def _ask(self, ride: Ride, at_ms: int) -> None:
@@ -156,7 +156,7 @@ class LivingCity:
                 self._serve(ride, driver, at_ms)
                 return
         self._waiting[ride.zone][ride.request_id] = ride
-        self._agenda.plan(at_ms + PATIENCE_MS, partial(self._give_up, ride))
+        self._queue.plan(at_ms + PATIENCE_MS, partial(self._give_up, ride))
 
     def _give_up(self, ride: Ride, at_ms: int) -> None:
         del at_ms
@@ -184,14 +184,14 @@ class LivingCity:
         trip_s = ride.trip_s or self._streets.trip_s(ride.zone, ride.dropoff)
         self.fleet.start_job(driver, at_ms, ride.zone)
         done_ms = at_ms + self._paced_ms(pickup_s + trip_s, at_ms)
-        self._agenda.plan(done_ms, partial(self.fleet.end_job, driver, ride.dropoff))
+        self._queue.plan(done_ms, partial(self.fleet.end_job, driver, ride.dropoff))
 
     def _paced_ms(self, seconds: float, at_ms: int) -> int:
-        pace = self._rates.clock.speed * self._happenings.pace(at_ms)
+        pace = self._rates.clock.speed * self._disturbances.pace(at_ms)
         return max(1, int(seconds * 1000 / pace))
 
-    def _send(self, emission: Emission) -> None:
-        self._out.extend(self._happenings.sent(emission))
+    def _send(self, event: CityEvent) -> None:
+        self._out.extend(self._disturbances.sent(event))
 
 
 def _reverse(streets: Streets) -> list[list[int]]:

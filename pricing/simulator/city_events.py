@@ -25,4 +25,4 @@ class DriverStatus:
     available: bool
 
 
-Emission = RideRequest | DriverStatus
+CityEvent = RideRequest | DriverStatus

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pricing.simulator.city_events import DriverStatus, Emission, RideRequest
-from pricing.simulator.random_streams import stream
+from pricing.simulator.city_events import CityEvent, DriverStatus, RideRequest
+from pricing.simulator.random_streams import random_stream
 
 STORM_DEMAND: Final = 1.4
 STORM_SPEED: Final = 0.7
@@ -67,7 +67,7 @@ class Disturbances:
     def __init__(self, plan: Sequence[Disturbance] = (), *, seed: int = 1) -> None:
         self._plan = tuple(plan)
         self._seed = seed
-        self._chance = stream(seed, "duplicates")
+        self._rng = random_stream(seed, "duplicates")
 
     def pace(self, now_ms: int) -> float:
         """Speed on the streets over the usual."""
@@ -81,30 +81,34 @@ class Disturbances:
         """Requests per second of each zone, in place of the usual ones."""
         factor = STORM_DEMAND if self._storms(now_ms) else 1.0
         rates = [factor * rate for rate in usual]
-        for one in self._plan:
-            if isinstance(one, LetOut) and _holds(one, now_ms) and one.zone_id in zone_ids:
-                rates[zone_ids.index(one.zone_id)] += one.requests_per_s
+        for planned in self._plan:
+            if (
+                isinstance(planned, LetOut)
+                and _holds(planned, now_ms)
+                and planned.zone_id in zone_ids
+            ):
+                rates[zone_ids.index(planned.zone_id)] += planned.requests_per_s
         return rates
 
-    def sent(self, emission: Emission) -> list[Emission]:
-        """What the service gets to see of an emission: nothing, it, or it twice."""
-        copies = [emission]
-        for one in self._plan:
-            if isinstance(emission, RideRequest):
-                if isinstance(one, Duplicates) and self._chance.random() < one.share:
-                    copies.append(emission)
-            elif isinstance(one, Outage) and _holds(one, emission.at_ms):
+    def sent(self, event: CityEvent) -> list[CityEvent]:
+        """What the service gets to see of an event: nothing, it, or it twice."""
+        copies = [event]
+        for planned in self._plan:
+            if isinstance(event, RideRequest):
+                if isinstance(planned, Duplicates) and self._rng.random() < planned.share:
+                    copies.append(event)
+            elif isinstance(planned, Outage) and _holds(planned, event.at_ms):
                 return []
-            elif isinstance(one, Skew) and self._is_skewed(emission, one):
-                copies = [replace(copy, at_ms=copy.at_ms + one.offset_ms) for copy in copies]
+            elif isinstance(planned, Skew) and self._is_skewed(event, planned):
+                copies = [replace(copy, at_ms=copy.at_ms + planned.offset_ms) for copy in copies]
         return copies
 
     def _storms(self, now_ms: int) -> bool:
-        return any(isinstance(one, Storm) and _holds(one, now_ms) for one in self._plan)
+        return any(isinstance(planned, Storm) and _holds(planned, now_ms) for planned in self._plan)
 
     def _is_skewed(self, status: DriverStatus, skew: Skew) -> bool:
-        return stream(self._seed, "skew", status.driver_id).random() < skew.share
+        return random_stream(self._seed, "skew", status.driver_id).random() < skew.share
 
 
-def _holds(happening: LetOut | Storm | Outage, now_ms: int) -> bool:
-    return happening.start_ms <= now_ms < happening.end_ms
+def _holds(disturbance: LetOut | Storm | Outage, now_ms: int) -> bool:
+    return disturbance.start_ms <= now_ms < disturbance.end_ms

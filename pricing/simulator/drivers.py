@@ -1,6 +1,6 @@
 """The drivers of a city: on duty, driving, cruising to where riders are, heard from by heartbeat.
 
-A driver is in one zone at any moment and is either idle or busy. Every change is told at once.
+A driver is in one zone at any moment and is either idle or busy. Every change is reported at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from pricing.model import MICRO
 from pricing.simulator.city_events import DriverStatus
 from pricing.simulator.event_queue import EventQueue
-from pricing.simulator.random_streams import stream
+from pricing.simulator.random_streams import random_stream
 
 _IDLE_BEAT_MS: Final = (9_000, 11_000)
 _BUSY_BEAT_MS: Final = 30_000
@@ -32,14 +32,14 @@ _DEMAND_WINDOW_S: Final = 300
 
 
 class Driver:
-    """One driver. `era` counts changes, so that what was planned before one is dropped."""
+    """One driver. `era` counts changes: what was planned before the last one is dropped."""
 
-    __slots__ = ("busy", "chance", "driver_id", "era", "zone")
+    __slots__ = ("busy", "driver_id", "era", "rng", "zone")
 
-    def __init__(self, driver_id: str, zone: int, chance: Random) -> None:
+    def __init__(self, driver_id: str, zone: int, rng: Random) -> None:
         self.driver_id = driver_id
         self.zone = zone
-        self.chance = chance
+        self.rng = rng
         self.busy = False
         self.era = 0
 
@@ -56,7 +56,7 @@ class Fleet:
         zone_ids: Sequence[str],
         label: str,
         seed: int,
-        agenda: EventQueue,
+        queue: EventQueue,
         neighbours: Callable[[int], Sequence[int]],
         claim: Callable[[Driver, int], bool],
         report: Callable[[DriverStatus], None],
@@ -64,11 +64,11 @@ class Fleet:
         self._zone_ids = zone_ids
         self._label = label
         self._seed = seed
-        self._agenda = agenda
+        self._queue = queue
         self._neighbours = neighbours
         self._claim = claim
         self._report = report
-        self._duty = stream(seed, "duty", label)
+        self._duty = random_stream(seed, "duty", label)
         self._idle: list[dict[str, Driver]] = [{} for _ in zone_ids]
         self._on_duty: dict[str, Driver] = {}
         self._signed_on = 0
@@ -130,7 +130,7 @@ class Fleet:
         return waiting.pop(next(iter(waiting)))
 
     def start_job(self, driver: Driver, at_ms: int, pickup: int) -> None:
-        """Make a driver busy: told from where the ride was taken, then on the way to the rider."""
+        """Make a driver busy: reported where the ride was taken, then on the way to the rider."""
         driver.busy = True
         self._changed(driver, at_ms)
         driver.zone = pickup
@@ -146,8 +146,8 @@ class Fleet:
         self._heard = True
         for driver in self.drivers:
             interval_ms = _BUSY_BEAT_MS if driver.busy else _IDLE_BEAT_MS[0]
-            first_ms = at_ms + 1 + int(driver.chance.random() * (interval_ms - 1))
-            self._agenda.plan(first_ms, partial(self._beat, driver, driver.era))
+            first_ms = at_ms + 1 + int(driver.rng.random() * (interval_ms - 1))
+            self._queue.plan(first_ms, partial(self._beat, driver, driver.era))
         return [self._status(driver, at_ms) for driver in self.drivers]
 
     def _sign_on(self, shares: Sequence[float], at_ms: int) -> None:
@@ -158,7 +158,7 @@ class Fleet:
         else:
             zone = self._duty.choice(zones)
         driver_id = f"{self._label}-d{self._signed_on:05d}"
-        driver = Driver(driver_id, zone, stream(self._seed, "driver", driver_id))
+        driver = Driver(driver_id, zone, random_stream(self._seed, "driver", driver_id))
         self._on_duty[driver_id] = driver
         self._free(driver, at_ms)
 
@@ -176,14 +176,14 @@ class Fleet:
         self._allowance -= 1
         del self._on_duty[driver.driver_id]
         driver.era += 1
-        if self._heard and driver.chance.random() >= _SILENT_SHARE:
+        if self._heard and driver.rng.random() >= _SILENT_SHARE:
             gone = DriverStatus(at_ms, driver.driver_id, self._zone_ids[driver.zone], False)
             self._report(gone)
         return True
 
     def _plan_move(self, driver: Driver, at_ms: int) -> None:
-        wait_s = _MOVE_EVERY_S / self._speed * driver.chance.uniform(0.5, 1.5)
-        self._agenda.plan(at_ms + int(wait_s * 1000), partial(self._move, driver, driver.era))
+        wait_s = _MOVE_EVERY_S / self._speed * driver.rng.uniform(0.5, 1.5)
+        self._queue.plan(at_ms + int(wait_s * 1000), partial(self._move, driver, driver.era))
 
     def _move(self, driver: Driver, era: int, at_ms: int) -> None:
         if driver.era != era:
@@ -201,16 +201,16 @@ class Fleet:
         self._free(driver, at_ms)
 
     def _where_to(self, driver: Driver) -> int:
-        if driver.chance.random() < _FAR_MOVE_SHARE:
+        if driver.rng.random() < _FAR_MOVE_SHARE:
             short = [
                 max(0.0, wanted - len(idle))
                 for wanted, idle in zip(self._wanted, self._idle, strict=True)
             ]
             if any(short):
-                return driver.chance.choices(range(len(short)), weights=short)[0]
+                return driver.rng.choices(range(len(short)), weights=short)[0]
         near = (driver.zone, *self._neighbours(driver.zone))
         pulls = [(self._wanted[zone] + 0.5) / (self.idle_count(zone) + 1) for zone in near]
-        return driver.chance.choices(near, weights=pulls)[0]
+        return driver.rng.choices(near, weights=pulls)[0]
 
     def _changed(self, driver: Driver, at_ms: int) -> None:
         driver.era += 1
@@ -221,8 +221,8 @@ class Fleet:
         if driver.era != era:
             return
         self._report(self._status(driver, at_ms))
-        wait_ms = _BUSY_BEAT_MS if driver.busy else int(driver.chance.uniform(*_IDLE_BEAT_MS))
-        self._agenda.plan(at_ms + wait_ms, partial(self._beat, driver, era))
+        wait_ms = _BUSY_BEAT_MS if driver.busy else int(driver.rng.uniform(*_IDLE_BEAT_MS))
+        self._queue.plan(at_ms + wait_ms, partial(self._beat, driver, era))
 
     def _status(self, driver: Driver, at_ms: int) -> DriverStatus:
         return DriverStatus(

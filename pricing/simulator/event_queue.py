@@ -1,4 +1,4 @@
-"""What is going to happen, in order of time."""
+"""The events that a simulation has still to run, in order of time."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from uuid import UUID, uuid5
 
 from pricing.model import MICRO
-from pricing.simulator.random_streams import stream
+from pricing.simulator.random_streams import random_stream
 from pricing.simulator.rates import DemandShape
 from pricing.simulator.streets import Streets
 
@@ -61,12 +61,12 @@ class Destinations:
         self._zones = range(len(streets))
         self._pulls: dict[int, list[float]] = {}
 
-    def draw(self, zone: int, chance: Random) -> int:
+    def draw(self, zone: int, rng: Random) -> int:
         """The zone of drop-off of one ride from `zone`."""
         recorded, trips = self._shape.destinations[zone]
-        if recorded and chance.random() < _RECORDED_SHARE:
-            return chance.choices(recorded, weights=trips)[0]
-        return chance.choices(self._zones, cum_weights=self._pull(zone))[0]
+        if recorded and rng.random() < _RECORDED_SHARE:
+            return rng.choices(recorded, weights=trips)[0]
+        return rng.choices(self._zones, cum_weights=self._pull(zone))[0]
 
     def _pull(self, zone: int) -> list[float]:
         pull = self._pulls.get(zone)
@@ -94,8 +94,8 @@ class Riders:
         self._zone_ids = zone_ids
         self._destinations = destinations
         self._name = f"{name}:{seed}"
-        self._chances = [stream(seed, "riders", zone_id) for zone_id in zone_ids]
-        self._left = [chance.expovariate(1.0) for chance in self._chances]
+        self._rngs = [random_stream(seed, "riders", zone_id) for zone_id in zone_ids]
+        self._left = [rng.expovariate(1.0) for rng in self._rngs]
         self._counts = [0] * len(zone_ids)
 
     def expected(self, now_ms: int, usual: Sequence[float]) -> Sequence[float]:
@@ -117,7 +117,7 @@ class Riders:
             while left < 0:
                 at_ms = to_ms + int(left / expected * (to_ms - from_ms))
                 rides.append(self._ride(zone, min(at_ms, to_ms - 1)))
-                left += self._chances[zone].expovariate(1.0)
+                left += self._rngs[zone].expovariate(1.0)
             self._left[zone] = left
         return rides
 
@@ -125,5 +125,5 @@ class Riders:
         self._counts[zone] += 1
         label = f"{self._name}:{self._zone_ids[zone]}:{self._counts[zone]}"
         request_id = str(uuid5(REQUEST_NAMESPACE, label))
-        dropoff = self._destinations.draw(zone, self._chances[zone])
+        dropoff = self._destinations.draw(zone, self._rngs[zone])
         return Ride(at_ms, request_id, zone, dropoff, None)

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import uuid5
 
 from pricing.simulator.demand_table import is_a_ride
-from pricing.simulator.random_streams import stream
+from pricing.simulator.random_streams import random_stream
 from pricing.simulator.rates import CityClock
 from pricing.simulator.riders import REQUEST_NAMESPACE, Destinations, Ride
 from pricing.simulator.streets import Streets
@@ -115,14 +115,14 @@ class TripReplay:
         self._next = position
 
     def _copy(self, row: _Row, copy: int) -> tuple[int, Ride]:
-        chance = stream(self._seed, "copies", f"{row.row}:{copy}")
-        due_ms = row.at_ms + int(chance.uniform(-_SHIFT_MS, _SHIFT_MS))
+        rng = random_stream(self._seed, "copies", f"{row.row}:{copy}")
+        due_ms = row.at_ms + int(rng.uniform(-_SHIFT_MS, _SHIFT_MS))
         zone = row.zone
-        if chance.random() >= _ZONE_KEPT_SHARE:
-            zone = chance.choice(self._streets.neighbours(zone) or (zone,))
+        if rng.random() >= _ZONE_KEPT_SHARE:
+            zone = rng.choice(self._streets.neighbours(zone) or (zone,))
         dropoff = row.dropoff
         if dropoff is None:
-            dropoff = self._destinations.draw(zone, chance)
+            dropoff = self._destinations.draw(zone, rng)
         request_id = str(uuid5(REQUEST_NAMESPACE, f"{row.row}:{copy}"))
         return due_ms, Ride(self._clock.event_ms(due_ms), request_id, zone, dropoff, row.trip_s)
 

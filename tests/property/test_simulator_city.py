@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pricing.model import MICRO
 from pricing.simulator.build import living_city
 from pricing.simulator.city import LivingCity
-from pricing.simulator.city_events import DriverStatus, Emission, RideRequest
+from pricing.simulator.city_events import CityEvent, DriverStatus, RideRequest
 from tests.support.grid_city import grid_zones
 
 START_MS = 1_795_042_800_000
@@ -28,8 +28,8 @@ priced = st.dictionaries(
 stretches = st.lists(st.tuples(st.integers(1, 240), priced), min_size=1, max_size=4)
 
 
-def _live(city: LivingCity, plan: list[tuple[int, dict[str, int]]]) -> list[Emission]:
-    sent: list[Emission] = city.opening()
+def _live(city: LivingCity, plan: list[tuple[int, dict[str, int]]]) -> list[CityEvent]:
+    sent: list[CityEvent] = city.opening()
     now_ms = START_MS
     for seconds, prices in plan:
         now_ms += seconds * 1_000
@@ -77,7 +77,7 @@ def test_newest_status_of_a_driver_on_duty_is_true(city: LivingCity, plan):
 
 @settings(max_examples=30, deadline=None)
 @given(city=cities, plan=stretches)
-def test_emissions_are_in_order_of_time(city: LivingCity, plan):
+def test_events_are_in_order_of_time(city: LivingCity, plan):
     opening = len(city._opening)
     moments = [one.at_ms for one in _live(city, plan)[opening:]]
     assert moments == sorted(moments)

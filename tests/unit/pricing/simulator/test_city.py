@@ -8,7 +8,7 @@ import pytest
 from pricing.model import MICRO
 from pricing.simulator.build import living_city
 from pricing.simulator.city import HISTORY_MS, LivingCity
-from pricing.simulator.city_events import DriverStatus, Emission, RideRequest
+from pricing.simulator.city_events import CityEvent, DriverStatus, RideRequest
 from pricing.simulator.disturbances import Disturbance, Duplicates, LetOut, Outage, Skew, Storm
 from tests.support.grid_city import grid_zones
 
@@ -16,18 +16,18 @@ START_MS = 1_795_000_000_000
 MINUTE_MS = 60_000
 
 
-def _city(seed: int = 1, *, happenings: Sequence[Disturbance] = (), name: str = "") -> LivingCity:
+def _city(seed: int = 1, *, disturbances: Sequence[Disturbance] = (), name: str = "") -> LivingCity:
     return living_city(
-        grid_zones(), start_ms=START_MS, seed=seed, scale=0.5, name=name, happenings=happenings
+        grid_zones(), start_ms=START_MS, seed=seed, scale=0.5, name=name, disturbances=disturbances
     )
 
 
-def _lived(city: LivingCity, minutes: int = 5) -> list[Emission]:
+def _lived(city: LivingCity, minutes: int = 5) -> list[CityEvent]:
     return [*city.opening(), *city.step(START_MS + minutes * MINUTE_MS, {})]
 
 
-def _requests(emissions: list[Emission]) -> list[RideRequest]:
-    return [one for one in emissions if isinstance(one, RideRequest)]
+def _requests(events: list[CityEvent]) -> list[RideRequest]:
+    return [one for one in events if isinstance(one, RideRequest)]
 
 
 def test_city_with_the_same_seed_sends_the_same():
@@ -106,7 +106,7 @@ def test_let_out_adds_requests_in_its_zone():
     )
     usual, crowded = Counter[str](), Counter[str]()
     usual.update(one.zone_id for one in _requests(_city().step(START_MS + 5 * MINUTE_MS, {})))
-    city = _city(happenings=[plan])
+    city = _city(disturbances=[plan])
     crowded.update(one.zone_id for one in _requests(city.step(START_MS + 5 * MINUTE_MS, {})))
     assert crowded["z1-1"] - usual["z1-1"] == pytest.approx(300, rel=0.2)
     del usual["z1-1"], crowded["z1-1"]
@@ -115,7 +115,7 @@ def test_let_out_adds_requests_in_its_zone():
 
 def test_storm_brings_more_requests_and_fewer_drivers():
     storm = Storm(start_ms=START_MS, end_ms=START_MS + 20 * MINUTE_MS)
-    dry, wet = _city(), _city(happenings=[storm])
+    dry, wet = _city(), _city(disturbances=[storm])
     dry.step(START_MS + 20 * MINUTE_MS, {})
     wet.step(START_MS + 20 * MINUTE_MS, {})
     assert wet.counts.requests > 1.2 * dry.counts.requests
@@ -124,7 +124,7 @@ def test_storm_brings_more_requests_and_fewer_drivers():
 
 def test_outage_silences_drivers_but_not_riders():
     outage = Outage(start_ms=START_MS + 60_000, end_ms=START_MS + 120_000)
-    sent = _city(happenings=[outage]).step(START_MS + 180_000, {})
+    sent = _city(disturbances=[outage]).step(START_MS + 180_000, {})
     within = [one for one in sent if outage.start_ms <= one.at_ms < outage.end_ms]
     assert within
     assert within == _requests(within)
@@ -133,12 +133,12 @@ def test_outage_silences_drivers_but_not_riders():
 
 def test_skew_moves_the_stamps_of_some_drivers():
     true = _lived(_city(), 1)
-    skewed = _lived(_city(happenings=[Skew(share=0.5, offset_ms=-3_000)]), 1)
+    skewed = _lived(_city(disturbances=[Skew(share=0.5, offset_ms=-3_000)]), 1)
     assert {b.at_ms - a.at_ms for a, b in zip(true, skewed, strict=True)} == {0, -3_000}
 
 
 def test_duplicates_repeat_requests_under_their_id():
-    requests = _requests(_lived(_city(happenings=[Duplicates(share=1.0)])))
+    requests = _requests(_lived(_city(disturbances=[Duplicates(share=1.0)])))
     counts = Counter(one.request_id for one in requests)
     assert set(counts.values()) == {2}
 

@@ -6,7 +6,7 @@ import pytest
 
 from pricing.simulator.build import living_city
 from pricing.simulator.city import LivingCity
-from pricing.simulator.city_events import DriverStatus, Emission
+from pricing.simulator.city_events import CityEvent, DriverStatus
 from pricing.zones import load_catalogue
 from tests.support.grid_city import grid_zones
 
@@ -20,12 +20,12 @@ def city() -> LivingCity:
 
 
 @pytest.fixture(scope="module")
-def lived(city: LivingCity) -> list[Emission]:
+def lived(city: LivingCity) -> list[CityEvent]:
     return [*city.opening(), *city.step(START_MS + MINUTES * 60_000, {})]
 
 
 @pytest.fixture(scope="module")
-def beats(lived: list[Emission]) -> dict[str, list[DriverStatus]]:
+def beats(lived: list[CityEvent]) -> dict[str, list[DriverStatus]]:
     by_driver: dict[str, list[DriverStatus]] = {}
     for one in lived:
         if isinstance(one, DriverStatus):
@@ -70,7 +70,7 @@ def test_fleet_keeps_each_driver_in_one_place(city: LivingCity):
     assert counted == len(idle)
 
 
-def test_fleet_follows_its_target(city: LivingCity, lived: list[Emission]):
+def test_fleet_follows_its_target(city: LivingCity, lived: list[CityEvent]):
     assert lived
     assert city.fleet.size == pytest.approx(city._rates.fleet(city.now_ms), rel=0.05)
 

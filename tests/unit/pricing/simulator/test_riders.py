@@ -7,7 +7,7 @@ import pytest
 
 from pricing.model import MICRO
 from pricing.simulator.demand_table import shipped_table
-from pricing.simulator.random_streams import stream
+from pricing.simulator.random_streams import random_stream
 from pricing.simulator.rates import demand_shape
 from pricing.simulator.riders import Destinations, Riders
 from pricing.simulator.streets import Streets
@@ -68,11 +68,11 @@ def test_gap_between_arrivals_is_as_irregular_as_chance():
 
 
 def test_destination_without_records_is_near_rather_than_far():
-    chance = stream(1, "test")
+    rng = random_stream(1, "test")
     zones = grid_zones(8)
     shape = demand_shape([zone.zone_id for zone in zones], "grid", shipped_table())
     destinations = Destinations(shape, Streets(zones))
-    drawn = Counter(destinations.draw(0, chance) for _ in range(4_000))
+    drawn = Counter(destinations.draw(0, rng) for _ in range(4_000))
     assert drawn[1] > 3 * drawn[63]
 
 
@@ -83,8 +83,8 @@ def test_destination_with_records_is_mostly_a_recorded_one():
     destinations = Destinations(shape, Streets(zones))
     times_square = zone_ids.index("230")
     recorded = set(shape.destinations[times_square][0])
-    chance = stream(1, "test")
-    hits = sum(destinations.draw(times_square, chance) in recorded for _ in range(2_000))
+    rng = random_stream(1, "test")
+    hits = sum(destinations.draw(times_square, rng) in recorded for _ in range(2_000))
     assert hits / 2_000 >= 0.70
 
 
