@@ -13,7 +13,7 @@ from hypothesis import settings
 from pricing.embedded import ApacheKafka, Postgres, Valkey, free_ports
 from streaming.config import KafkaConfig
 from tests.support import servers
-from tests.support.servers import KafkaServer
+from tests.support.servers import KafkaServer, LentKafka
 from tests.support.tcp_proxy import TcpProxy
 
 # These machines are shared, so that a time limit for an example would tell about the neighbours.
@@ -134,7 +134,7 @@ def kafka_proxy_port() -> int:
 async def kafka(server_directory: Path, kafka_proxy_port: int) -> AsyncIterator[KafkaServer]:
     """The session's broker: Apache Kafka, or Tansu where Java or Maven is missing.
 
-    A test that breaks it uses `own_kafka` instead.
+    A test that breaks it uses `kafka_to_hurt` instead.
     """
     if servers.in_ci():
         _demand_apache_kafka()
@@ -154,9 +154,30 @@ def kafka_config(kafka: KafkaServer, topic_prefix: str) -> KafkaConfig:
     return servers.kafka_config_for(kafka, topic_prefix)
 
 
+@pytest.fixture(scope="session")
+async def lent_kafka(server_directory: Path) -> AsyncIterator[LentKafka]:
+    """Lends one broker after the other; a test takes `kafka_to_hurt`."""
+    lent = LentKafka(server_directory, advertised_port=free_ports(1)[0])
+    try:
+        yield lent
+    finally:
+        await lent.end()
+
+
+@pytest.fixture
+async def kafka_to_hurt(lent_kafka: LentKafka) -> AsyncIterator[ApacheKafka]:
+    """An Apache Kafka that the test may stop, kill and freeze; others were there before it.
+
+    Topics and groups need names of the test's own: `topic_prefix`.
+    """
+    _demand_apache_kafka()
+    async with lent_kafka.lent() as server:
+        yield server
+
+
 @pytest.fixture
 async def own_kafka(own_directory: Path) -> AsyncIterator[ApacheKafka]:
-    """An Apache Kafka that the test may stop, kill and freeze; up in about a second."""
+    """An Apache Kafka that nobody used before; `kafka_to_hurt` is up sooner."""
     _demand_apache_kafka()
     async with servers.running_kafka(own_directory) as server:
         assert isinstance(server, ApacheKafka)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -28,8 +27,8 @@ TOPIC = "ride-requests"
 
 
 @pytest.fixture
-async def place(own_directory: Path):
-    async with site(own_directory) as place:
+async def place(kafka_to_hurt, lent_kafka, topic_prefix):
+    async with site(kafka_to_hurt, lent_kafka.advertised_port, topic_prefix) as place:
         yield place
 
 
@@ -109,7 +108,8 @@ async def test_dead_connections_cost_one_request_timeout(place, tmp_path):
         assert time.monotonic() - began_s < place.config.request_timeout_ms / 1000 + 1
 
 
-async def test_log_that_the_broker_lost_raises_the_alarm(place, tmp_path):
+async def test_log_that_the_broker_lost_raises_the_alarm(place, lent_kafka, tmp_path):
+    lent_kafka.spoil()
     async with pumped(place.config, tmp_path, wait_s=5) as path:
         for number in range(10):
             await path.publisher.publish(TOPIC, [ride_request(number)])
@@ -129,7 +129,8 @@ async def test_log_that_the_broker_lost_raises_the_alarm(place, tmp_path):
 def cut_off(place: Site) -> None:
     """Take the last batches out of the dead broker's log, as a lost disk cache would."""
     data = place.broker.directory / "data"
-    logs = data.glob(f"*{TOPIC}-?/00000000000000000000.log")
+    topic = full_name(place.direct, TOPIC)
+    logs = data.glob(f"{topic}-?/00000000000000000000.log")
     log = max(logs, key=lambda path: path.stat().st_size)
     with log.open("r+b") as file:
         file.truncate(log.stat().st_size * 7 // 10)

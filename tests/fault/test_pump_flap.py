@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from streaming.topics import full_name
-from tests.support.broker_faults import hurt, site
+from tests.support.broker_faults import hurt, own_site
 from tests.support.oracle import Load, Oracle
 from tests.support.pumped import QUICK, Pumped, pumped, read_topic
 from tests.support.waiting import until
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.soak
 
 @pytest.fixture
 async def place(own_directory: Path):
-    async with site(own_directory) as place:
+    async with own_site(own_directory) as place:
         yield place
 
 

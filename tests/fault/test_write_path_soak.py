@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pricing.cli.spool_report import contents
 from streaming.config import KafkaConfig
 from streaming.topics import full_name
-from tests.support.broker_faults import Site, hurt, site
+from tests.support.broker_faults import Site, hurt, own_site
 from tests.support.event_service import Service
 from tests.support.processes import Running
 from tests.support.waiting import until
@@ -151,7 +151,7 @@ class Footprint:
 
 @pytest.fixture
 async def place(own_directory: Path) -> AsyncIterator[Site]:
-    async with site(own_directory) as place:
+    async with own_site(own_directory) as place:
         yield place
 
 

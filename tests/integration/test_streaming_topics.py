@@ -15,6 +15,7 @@ from pricing.embedded import Tansu, free_ports
 from streaming.config import KafkaConfig
 from streaming.errors import BrokerRefused, BrokerUnavailable
 from streaming.topics import TopicClash, all_topics, ensure_topics
+from tests.support.servers import kafka_config_for
 
 
 @asynccontextmanager
@@ -50,8 +51,8 @@ async def test_topics_created_by_several_at_once_are_created_once(kafka_config):
     assert await asyncio.gather(*attempts) == [[], [], [], []]
 
 
-async def test_created_topics_have_their_settings(own_kafka):
-    config = KafkaConfig(bootstrap_servers=own_kafka.bootstrap_servers)
+async def test_created_topics_have_their_settings(kafka_to_hurt, topic_prefix):
+    config = kafka_config_for(kafka_to_hurt, topic_prefix)
     await ensure_topics(config, timeout_s=20)
     async with admin_of(config) as admin:
         for facts in all_topics(config):
@@ -69,9 +70,9 @@ async def test_topic_with_other_partitions_is_reported(kafka_config):
     assert len(clashes) == len(all_topics(kafka_config))
 
 
-async def test_topic_with_other_settings_is_reported_and_left_alone(own_kafka):
-    config = KafkaConfig(bootstrap_servers=own_kafka.bootstrap_servers)
-    name = "equilibrium.ride-requests"
+async def test_topic_with_other_settings_is_reported_and_left_alone(kafka_to_hurt, topic_prefix):
+    config = kafka_config_for(kafka_to_hurt, topic_prefix)
+    name = f"{topic_prefix}ride-requests"
     theirs = {"cleanup.policy": "compact", "retention.ms": "1000"}
     async with admin_of(config) as admin:
         await admin.create_topics([NewTopic(name, 6, 1, topic_configs=theirs)])
@@ -84,8 +85,8 @@ async def test_topic_with_other_settings_is_reported_and_left_alone(own_kafka):
     assert str(wanted[0]) == f"topic {name}: cleanup.policy is compact, wanted delete"
 
 
-async def test_broker_that_cannot_replicate_so_often_refuses(own_kafka):
-    config = KafkaConfig(bootstrap_servers=own_kafka.bootstrap_servers, replication=3)
+async def test_broker_that_cannot_replicate_so_often_refuses(kafka_to_hurt, topic_prefix):
+    config = kafka_config_for(kafka_to_hurt, topic_prefix, replication=3)
     with pytest.raises(BrokerRefused, match="replication factor"):
         await ensure_topics(config, timeout_s=20)
 
@@ -98,11 +99,11 @@ async def test_unreachable_broker_is_tried_until_the_deadline():
     assert 0.4 < asyncio.get_running_loop().time() - started < 2
 
 
-async def test_broker_that_comes_late_gets_its_topics(own_kafka):
-    config = KafkaConfig(bootstrap_servers=own_kafka.bootstrap_servers)
-    await own_kafka.kill()
+async def test_broker_that_comes_late_gets_its_topics(kafka_to_hurt, topic_prefix):
+    config = kafka_config_for(kafka_to_hurt, topic_prefix)
+    await kafka_to_hurt.kill()
     ensuring = asyncio.create_task(ensure_topics(config, timeout_s=30))
-    await own_kafka.start()
+    await kafka_to_hurt.start()
     assert await ensuring == []
 
 

@@ -26,20 +26,32 @@ class Site:
 
 
 @asynccontextmanager
-async def site(directory: Path, **options: object) -> AsyncIterator[Site]:
-    """A broker of one's own, with the topics made; `options` are `KafkaConfig` fields."""
+async def own_site(directory: Path) -> AsyncIterator[Site]:
+    """A broker of one's own, with the topics made."""
     (port,) = free_ports(1)
     broker = ApacheKafka(directory / "kafka", advertised_port=port)
     try:
         await broker.start()
-        async with TcpProxy(broker.proxied_port, port=port) as proxy:
-            fields: dict[str, object] = {"request_timeout_ms": 1_500, **options}
-            direct = KafkaConfig(bootstrap_servers=broker.bootstrap_servers, **fields)  # type: ignore[arg-type] # checked when made
-            config = KafkaConfig(bootstrap_servers=proxy.address, **fields)  # type: ignore[arg-type] # checked when made
-            await ensure_topics(direct, timeout_s=20)
-            yield Site(broker, proxy, config, direct)
+        async with site(broker, port) as place:
+            yield place
     finally:
         await broker.kill()
+
+
+@asynccontextmanager
+async def site(
+    broker: ApacheKafka, advertised_port: int, topic_prefix: str = "equilibrium."
+) -> AsyncIterator[Site]:
+    """A proxy in front of a broker that runs, and the topics made."""
+    async with TcpProxy(broker.proxied_port, port=advertised_port) as proxy:
+        direct, config = (
+            KafkaConfig(
+                bootstrap_servers=address, topic_prefix=topic_prefix, request_timeout_ms=1_500
+            )
+            for address in (broker.bootstrap_servers, proxy.address)
+        )
+        await ensure_topics(direct, timeout_s=20)
+        yield Site(broker, proxy, config, direct)
 
 
 async def kill_and_start(place: Site, random: Random) -> None:

@@ -80,6 +80,54 @@ async def running_kafka(
         await server.kill()
 
 
+class LentKafka:
+    """An Apache Kafka that tests hurt one after the other, each with topics of its own.
+
+    A start of the JVM costs three seconds of a processor, so whoever leaves it running leaves it
+    to the next one. After some loans another one takes its place: a start after a kill looks at
+    every partition that there ever was.
+    """
+
+    LOANS = 6
+
+    def __init__(self, directory: Path, *, advertised_port: int) -> None:
+        self._directory = directory
+        self.advertised_port = advertised_port
+        self._broker: ApacheKafka | None = None
+        self._number = 0
+        self._loans = 0
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[ApacheKafka]:
+        """It runs and nothing is frozen; the borrower may stop, kill and freeze it."""
+        if self._loans == self.LOANS:
+            await self.end()
+        broker = self._broker or self._another()
+        self._loans += 1
+        try:
+            await broker.start()
+            yield broker
+        finally:
+            broker.thaw()
+
+    def spoil(self) -> None:
+        """Whoever damages its files says so: nobody else gets it."""
+        self._loans = self.LOANS
+
+    async def end(self) -> None:
+        """Kill it and remove its files."""
+        if self._broker is not None:
+            await self._broker.kill()
+            shutil.rmtree(self._broker.directory)
+        self._broker = None
+
+    def _another(self) -> ApacheKafka:
+        self._number, self._loans = self._number + 1, 0
+        directory = self._directory / f"lent-kafka-{self._number}"
+        self._broker = ApacheKafka(directory, advertised_port=self.advertised_port)
+        return self._broker
+
+
 @asynccontextmanager
 async def fresh_database(server_url: str) -> AsyncIterator[str]:
     """URL of a new, empty database on a running server; dropped afterwards."""
