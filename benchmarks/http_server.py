@@ -131,7 +131,7 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
         store=MemoryStates(),
         breakers=breakers,
         policy=lambda: policy,
-        observers=(health, metrics),
+        observers=(health, metrics.calls),
     )
 
     async def ticking() -> None:

@@ -21,8 +21,10 @@ from pricing import __version__
 from pricing.api.openapi import document
 from pricing.metrics.api import Metrics
 from pricing.metrics.modes import ModeMetrics
-from pricing.metrics.processor import ProcessorMetrics
+from pricing.metrics.processor import new_processor_metrics
 from pricing.metrics.reads import ReadMetrics
+from pricing.metrics.registry import register
+from pricing.metrics.spool import SpoolStatus
 from pricing.wiring.settings import PREFIX, Settings
 from streaming import asyncapi
 
@@ -63,8 +65,8 @@ def metrics() -> str:
         "beside these."
     )
     api = Metrics().registry
-    ModeMetrics(api)
-    parts = {"API": api, "Processor": ProcessorMetrics().registry}
+    register(ModeMetrics, api, shares=dict)
+    parts = {"API": api, "Processor": new_processor_metrics().registry}
     tables = [f"## {part}\n\n{_metrics_of(registry)}" for part, registry in parts.items()]
     return _page("Metrics", intro, "\n\n".join(tables))
 
@@ -79,7 +81,7 @@ def _metrics_of(registry: CollectorRegistry) -> str:
     # prometheus-client tells a metric's labels in no public place before one is used.
     rows = []
     for collector in registry._collector_to_names:  # noqa: SLF001
-        if not isinstance(collector, MetricWrapperBase | ReadMetrics):
+        if not isinstance(collector, MetricWrapperBase | ReadMetrics | SpoolStatus):
             continue
         for metric in collector.describe():
             suffix = "_total" if metric.type == "counter" else ""

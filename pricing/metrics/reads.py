@@ -1,26 +1,28 @@
-"""What every request counts, in plain numbers of which a scrape makes samples.
+"""The metrics of reads: what every request counts, and how the states behind it are refreshed.
 
-prometheus-client's counters take a lock for each number, and a price read counts five. One
-event loop counts and is scraped here, so that none is needed.
+Requests are counted in plain numbers, of which a scrape makes samples: prometheus-client's
+counters take a lock for each number, and a price read counts five. One event loop counts and is
+scraped here, so that none is needed.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
-from prometheus_client import Metric
+from prometheus_client import Counter, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from pricing.metrics.registry import LATENCY_S, counter
 from pricing.metrics.request_stats import RequestStats
 from pricing.model import Source
 from pricing.reading.answer import Answer, FallbackReason
 from pricing.reading.last_known import LiveState
 
-LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 # In ticks and in the limits of freshness: 15 s ends real-time, 300 s stale, 3,600 s the ladder.
 _AGE_MS = tuple(int(1000 * s) for s in (1, 2.5, 5, 7.5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600))
 _METHODS = frozenset(["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"])
@@ -52,7 +54,7 @@ class ReadMetrics(Collector):
 
     def __init__(self) -> None:
         self.stats = RequestStats()
-        self._answers: Counter[tuple[Source, FallbackReason | None]] = Counter()
+        self._answers: Tally[tuple[Source, FallbackReason | None]] = Tally()
         self._ages = _Series(_AGE_MS)
         self._requests: dict[tuple[str, str, int], _Series] = {}
 
@@ -70,7 +72,7 @@ class ReadMetrics(Collector):
 
     def remembered_many(self, prices: Iterable[tuple[LiveState, int]]) -> None:
         """Count such prices, each with its age in ms."""
-        for (live, age_ms), times in Counter(prices).items():
+        for (live, age_ms), times in Tally(prices).items():
             self.remembered(live, age_ms, times)
 
     def request(self, route: str, method: str, status: int, duration_s: float) -> None:
@@ -93,7 +95,7 @@ class ReadMetrics(Collector):
             "Prices that did not come from Redis, by where they came from and why.",
             labels=["source", "reason"],
         )
-        by_source: Counter[Source] = Counter()
+        by_source: Tally[Source] = Tally()
         for (source, reason), times in self._answers.items():
             by_source[source] += times
             if reason is not None:
@@ -127,3 +129,28 @@ class ReadMetrics(Collector):
     def _count(self, source: Source, reason: FallbackReason | None, times: int) -> None:
         self._answers[source, reason] += times
         self.stats.answered(source, times)
+
+
+@dataclass(slots=True)
+class RefreshMetrics:
+    """How the last known states are kept fresh, as an observer of the refresh."""
+
+    states: Counter = counter(
+        "zone_refresh_states_total",
+        "Zone states that the refresh read, by where it found them: redis, database, feed.",
+        "source",
+    )
+    snapshots: Counter = counter(
+        "zone_snapshots_total",
+        "Snapshots of the zones' last states on disk: written, failed, loaded, missing, or "
+        "ignored (torn, foreign or of another release).",
+        "outcome",
+    )
+
+    def refreshed(self, source: str, zones: int) -> None:
+        """Count what a round found."""
+        self.states.labels(source).inc(zones)
+
+    def snapshot(self, outcome: str) -> None:
+        """Count what became of a snapshot on disk."""
+        self.snapshots.labels(outcome).inc()

@@ -57,11 +57,13 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
         write = await stack.enter_async_context(
             open_write_path(settings, kafka, metrics.spool, wall_s=time.time)
         )
-        await stack.enter_async_context(topics_in_background(kafka, on_retry=metrics.on_retry))
+        await stack.enter_async_context(
+            topics_in_background(kafka, on_retry=metrics.retries.on_retry)
+        )
         read = await stack.enter_async_context(
             open_read_path(settings, kafka, catalogue, guards, metrics)
         )
-        publisher = WatchedPublisher(write.publisher, observers=(guards.health, metrics))
+        publisher = WatchedPublisher(write.publisher, observers=(guards.health, metrics.calls))
         operations = PostgresOperations(
             replace(database_config(settings), max_in_flight=4),
             retry=database_retry(guards.policy, metrics),
@@ -97,7 +99,7 @@ def database_retry(policy: CurrentPolicy, metrics: Metrics) -> Retry:
         RetryPolicy(attempts=2, initial_wait_s=0.05),
         RetryBudget(share=lambda: policy.now.knobs.retry_percent / 100),
         is_passing=lambda error: isinstance(error, DependencyUnavailable),
-        observers=(metrics,),
+        observers=(metrics.retries,),
     )
 
 

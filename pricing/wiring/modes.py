@@ -18,6 +18,7 @@ from pricing.errors import DependencyUnavailable
 from pricing.health.passive import PassiveHealth
 from pricing.metrics.api import Metrics
 from pricing.metrics.modes import ModeMetrics
+from pricing.metrics.registry import register
 from pricing.mode.current import SystemMode
 from pricing.mode.fleet import Fleet
 from pricing.mode.inputs import mode_config
@@ -67,7 +68,7 @@ async def open_system_mode(
     lag, backlog = LatencySketch(), backlog_reader(write.delivery)
     signals = _signals(settings, guards, read, metrics, lag, backlog)
     journal = ModeJournal(settings.instance_name, publisher, now_ms=now_ms)
-    mode_metrics = ModeMetrics(metrics.registry, guards.ramps.shares)
+    mode_metrics = register(ModeMetrics, metrics.registry, shares=guards.ramps.shares)
     totals = MinuteTotals(totals_of(metrics.stats, guards.breakers), monotonic_s())
     orchestrator = Orchestrator(
         _config(settings),

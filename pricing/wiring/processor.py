@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fallback.background import in_background
 from pricing.clocks import now_ms
-from pricing.metrics.processor import ProcessorMetrics
+from pricing.metrics.processor import ProcessorMetrics, new_processor_metrics
 from pricing.ports import CityTick, Publisher, StateCache, StateStore
 from pricing.processor.config import ProcessorConfig
 from pricing.processor.dead_letter_queue import DeadLetterQueue
@@ -69,7 +69,7 @@ async def open_processor(
     catalogue = load_catalogue(settings.zones_file)
     window = window_config(settings)
     policy = load_policy(settings.policy_file, window)
-    metrics = ProcessorMetrics()
+    metrics = new_processor_metrics()
     kafka = kafka_config(settings)
     async with AsyncExitStack() as stack:
         outputs, dead_letters = await _open_outputs(stack, settings, len(catalogue.city_ids))

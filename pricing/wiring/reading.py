@@ -100,8 +100,8 @@ async def open_read_path(
             store=rungs.database,
             clock=clock,
             feed=TopicStates(feed, catalogue.zones, breakers["kafka"]),
-            file=SnapshotFile(settings.state_dir, on_outcome=metrics.snapshot),
-            observers=(metrics,),
+            file=SnapshotFile(settings.state_dir, on_outcome=metrics.refreshes.snapshot),
+            observers=(metrics.refreshes,),
         )
         ladder = Ladder(
             cache=rungs.redis,
@@ -134,14 +134,14 @@ async def _open_rungs(
         store=store,
         breakers=shelter.breakers,
         policy=lambda: shelter.policy.of_stores(shelter.ramps),
-        observers=(shelter.health, metrics),
+        observers=(shelter.health, metrics.calls),
         admits=shelter.ramps.admits,
         local=local,
     )
     for rung in (rungs.redis, rungs.database):
         metrics.bulkheads.watch(rung.bulkhead)
-    metrics.watch_flight("redis", lambda: rungs.redis.followers_total)
-    metrics.watch_flight("database", lambda: rungs.database.followers_total)
+    metrics.shared_reads.watch("redis", lambda: rungs.redis.followers_total)
+    metrics.shared_reads.watch("database", lambda: rungs.database.followers_total)
     try:
         yield rungs
     finally:
@@ -163,7 +163,7 @@ async def _open_patient_rung(
         states=cache,
         breaker=shelter.breakers["redis"],
         limits=lambda: HopLimits(settings.redis_timeout_ms, in_flight=1),
-        observers=(shelter.health, metrics),
+        observers=(shelter.health, metrics.calls),
         admits=shelter.ramps.admits,
     )
     try:

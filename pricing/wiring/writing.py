@@ -11,7 +11,6 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import count
 
 import structlog
 
@@ -47,8 +46,7 @@ DRAIN_S = 1.5
 ENTRY_BYTES = 1_040_000
 """An event of the greatest size with its key and headers."""
 _CLOSE_S = 2.0
-_SHOW_S = 1.0
-_LETTERS_EVERY = 10
+_LETTERS_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,19 +138,18 @@ async def _deliver(
         adopting(home, spool.directory, spool_config(settings), pump_for)
     )
     delivery = Delivery(spool=spool, pump=pump, sender=sender, burial=burial)
-    await stack.enter_async_context(in_background("spool metrics", _show(delivery, metrics)))
+    metrics.status.watch(spool.stats, pump.stats, sender.renewals)
+    await stack.enter_async_context(in_background("dead-letter metrics", _show(burial, metrics)))
     stack.push_async_callback(pump.drain, DRAIN_S)
     return delivery
 
 
-async def _show(delivery: Delivery, metrics: SpoolMetrics) -> None:
-    """Keep the figures of the moment in the metrics."""
-    for turn in count():
-        metrics.refresh(delivery.spool.stats(), delivery.pump.stats(), delivery.sender.renewals)
-        if turn % _LETTERS_EVERY == 0:
-            with suppress(OSError):
-                metrics.show_letters(await delivery.burial.stats())
-        await asyncio.sleep(_SHOW_S)
+async def _show(burial: DeadLetterRecorder, metrics: SpoolMetrics) -> None:
+    """Keep the count of dead letters in the metrics."""
+    while True:
+        with suppress(OSError):
+            metrics.show_letters(await burial.stats())
+        await asyncio.sleep(_LETTERS_EVERY_S)
 
 
 @asynccontextmanager

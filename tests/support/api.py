@@ -101,7 +101,7 @@ class LadderWorld:
             store=self.store,
             breakers=self.breakers,
             policy=lambda: self.policy,
-            observers=(self.health, self.metrics),
+            observers=(self.health, self.metrics.calls),
         )
         self.ladder = Ladder(
             cache=self.rungs.redis,

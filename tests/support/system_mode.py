@@ -15,6 +15,7 @@ from fallback.pump import PumpState
 from pricing.health.passive import HealthSource
 from pricing.health.ramps import Ramps
 from pricing.metrics.modes import ModeMetrics
+from pricing.metrics.registry import register
 from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import CurrentPolicy, SystemMode
 from pricing.mode.fleet import Fleet
@@ -82,7 +83,7 @@ def stepped_mode(
     shown = shown or Shown()
     policy = CurrentPolicy(policies(read or ReadPolicy(), 50_000))
     journal = ModeJournal("api-1", publisher, now_ms=now_ms)
-    metrics = ModeMetrics(CollectorRegistry())
+    metrics = register(ModeMetrics, CollectorRegistry(), shares=dict)
     totals = MinuteTotals(totals_of(stats or RequestStats(), breakers), shown.clocks.now_s())
     readers = {spec.name: lambda _now_s, name=spec.name: shown.read(name) for spec in CONFIG.inputs}
     orchestrator = Orchestrator(

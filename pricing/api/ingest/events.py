@@ -198,7 +198,7 @@ class _Ingest(Generic[_Item]):
         try:
             receipts = await self._parts.publisher.publish(topic, events)
         except DependencyError as error:
-            metrics.published(topic, "failed", len(events))
+            metrics.ingest.published(topic, "failed", len(events))
             _log.warning("events refused", topic=topic, events=len(events), reason=error.reason)
             raise Problem(
                 EVENTS_NOT_TAKEN,
@@ -206,7 +206,7 @@ class _Ingest(Generic[_Item]):
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             ) from error
         for receipt in receipts:
-            metrics.published(topic, receipt.status)
+            metrics.ingest.published(topic, receipt.status)
         return orjson.dumps(
             {"data": [{"id": each.event_id, "status": each.status} for each in receipts]}
         )

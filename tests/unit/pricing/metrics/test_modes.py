@@ -7,6 +7,7 @@ from fallback.mode import BoundsKind, Level, Reading
 from fallback.mode.orchestrator import Orchestrator
 from fallback.mode.override import OverrideRequest
 from pricing.metrics.modes import ModeMetrics
+from pricing.metrics.registry import register
 from tests.support.fake_clock import FakeClocks
 from tests.support.mode_inputs import CONFIG
 
@@ -28,7 +29,7 @@ class Measured:
                     value="", entered=self.store, kept=self.store, is_hard=True
                 ),
             },
-            observers=(ModeMetrics(self.registry, lambda: {"redis": self.share}),),
+            observers=(register(ModeMetrics, self.registry, shares=lambda: {"redis": self.share}),),
             now_s=self.clocks.now_s,
             wall_s=self.clocks.wall_s,
             boot_id="boot",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pricing.metrics.processor import ProcessorMetrics
+from pricing.metrics.processor import new_processor_metrics
 from pricing.processor.intake import Intake
 from pricing.processor.progress import SlotProgress
 from pricing.surge.events import DemandEvent, Disposition, SupplyEvent
@@ -38,7 +38,7 @@ def city():
 
 @pytest.fixture
 def take(city):
-    metrics = ProcessorMetrics()
+    metrics = new_processor_metrics()
     intake = Intake(
         catalogue=CATALOGUE, locator=ZoneLocator(CATALOGUE), dead_letters=None, metrics=metrics
     )
