@@ -29,6 +29,7 @@ def now_ms() -> int:
 def wall_is_right(own_ms: int, wall_ms: int, newest_ms: int) -> bool:
     """Whether the wall clock explains a state that was true at `newest_ms` better than ours."""
     own_age_ms, wall_age_ms = own_ms - newest_ms, wall_ms - newest_ms
+    # The second: by the wall the state would lie in the future, so the wall is wrong.
     if abs(own_age_ms - wall_age_ms) <= _TOLERANCE_MS or wall_age_ms < -_TOLERANCE_MS:
         return False
     is_ahead_of_us = own_age_ms < -_TOLERANCE_MS
@@ -50,15 +51,15 @@ class StateClock:
         return self._base_ms + int(self._elapsed_s() * 1000)
 
     def not_before(self, moment_ms: int) -> None:
-        """It is at least as late as this: something that was written then is there already."""
+        """Move on to a moment that has passed: something that was written then was read."""
         if moment_ms > self.now_ms():
             self._adopt(moment_ms)
 
     def settle(self, newest_ms: int) -> None:
-        """Take the newest state that just arrived as a witness, and the wall if it is right."""
+        """Compare both clocks with the newest state that just arrived; take the one it proves."""
         own_ms, wall_ms = self.now_ms(), self._wall_ms()
         if wall_is_right(own_ms, wall_ms, newest_ms):
-            _log.warning("clock taken over from the wall", step_ms=wall_ms - own_ms)
+            _log.warning("wall clock taken over", step_ms=wall_ms - own_ms)
             self._adopt(wall_ms)
             self.steps_total += 1
 

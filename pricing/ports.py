@@ -1,4 +1,4 @@
-"""What the application asks of its adapters. Each port has a real one and an in-memory twin.
+"""What the application asks of its adapters. Each port has a real one and a twin in memory.
 
 Every call may raise `DependencyError` (a leaf of it), and nothing else of the driver's.
 Each adapter bounds its own calls in time: a caller never waits for a dead server.
@@ -21,7 +21,7 @@ class CityTick:
     city_id: str
     tick_ms: int
     snapshots: Sequence[ZoneState]
-    """The zones that changed and those whose turn it is; may be empty."""
+    """The zones that changed and those whose full snapshot is due; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)

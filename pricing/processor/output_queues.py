@@ -56,6 +56,7 @@ class OutputQueue(ABC):
         while True:
             await self._offered.wait()
             await self._write_one()
+            # No await in between: an offer made during the write is seen here, or sets the event.
             if self._next() is None:
                 self._offered.clear()
                 self._idle.set()
@@ -104,6 +105,7 @@ class OutputQueue(ABC):
     def _done(self, states: CityStates) -> None: ...
 
     async def _write_next(self) -> None:
+        # Asked for anew at each attempt: a newer tick may have taken the place of the one refused.
         states = self._attempted = self._next()
         if states is not None:
             await self._write(states)
@@ -134,6 +136,7 @@ class NewestQueue(OutputQueue):
         return next(iter(self._pending.values()), None)
 
     def _done(self, states: CityStates) -> None:
+        # Not the tick that was offered during the write.
         if self._pending.get(states.city_id) is states:
             del self._pending[states.city_id]
 
@@ -167,6 +170,7 @@ class OrderedQueue(OutputQueue):
         return self._pending[0] if self._pending else None
 
     def _done(self, states: CityStates) -> None:
+        # A full queue may have dropped it during the write.
         if self._pending and self._pending[0] is states:
             self._pending.popleft()
             self._is_dropping = False

@@ -43,6 +43,7 @@ class SlotProgress:
 
     def saw(self, topic: str, arrived_ms: int) -> None:
         """Note that a topic was read up to a record that arrived at this instant."""
+        # Stamps of one partition may run backwards when its broker changes; proof never does.
         self._arrived[topic] = max(arrived_ms, self._arrived.get(topic, arrived_ms))
 
     def is_repeat(self, topic: str, offset: int) -> bool:
@@ -56,6 +57,8 @@ class SlotProgress:
         barrier = self.barrier
         if barrier is None:
             return True
+        # Not before the last one is reached: asked for anew each round, the end of a busy log
+        # would move on as fast as it is read.
         return barrier.tick_ms < closed_tick_ms and self._reached(barrier, positions)
 
     def ticks(self, positions: Mapping[str, int]) -> Iterator[tuple[int, list[CityStates]]]:
@@ -67,6 +70,7 @@ class SlotProgress:
         while self.next_tick_ms + self.grace_ms <= frontier_ms:
             tick_ms = self.next_tick_ms
             states = [city.states_at(tick_ms) for city in self.cities.values()]
+            # Before the tick is handed out: a caller that stops in between must not get it twice.
             self.next_tick_ms = tick_ms + self.tick_ms
             if tick_ms >= self.publish_from_ms:
                 yield tick_ms, states
@@ -80,6 +84,7 @@ class SlotProgress:
         return min(self._topic_frontier_ms(topic, positions) for topic in self.topics)
 
     def _topic_frontier_ms(self, topic: str, positions: Mapping[str, int]) -> int:
+        # Less one: another record with the same stamp may follow.
         by_record = self._arrived.get(topic, 0) - 1
         barrier = self.barrier
         if barrier is None or positions.get(topic, 0) < barrier.ends.get(topic, 0):

@@ -1,4 +1,8 @@
-"""The in-memory twin of both stores of zone states, for tests and for trying things out."""
+"""The twin of both stores of zone states in memory.
+
+Tests and benchmarks read and write it, and the OpenAPI generator stands it in for the servers
+that it does not need. No process of the service builds it.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +51,7 @@ class MemoryStates:
         state = self._snapshots.get(zone_id)
         if state is None:
             return None
+        # As the SQL of the real store does: the newest snapshot holds until the city's last tick.
         gone_ms = max(0, self._last_ticks.get(state.city_id, 0) - state.window_end_ms)
         return replace(
             state,

@@ -1,4 +1,4 @@
-"""What the mode did and what operators did, in Postgres."""
+"""Mode events and the audit in Postgres."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pricing.stores.sql import load_queries
 from streaming.events.event_types import AuditRecordedV1, ModeChangedV1, rfc3339, to_ms
 
 LAST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
-"""A place after every row."""
+"""A position after every row; rows are read backwards from it."""
 
 PagePosition = tuple[datetime, UUID]
 
@@ -82,6 +82,7 @@ class PostgresOperations:
 
     async def _read_once(self, name: str, limit: int, before: PagePosition) -> Page:
         async with self._database.connection(self._config.timeout_ms) as connection:
+            # One row more than the page holds tells whether another page follows.
             rows = await connection.fetch(self._sql[name], *before, limit + 1)
         has_more = len(rows) > limit
         last = rows[limit - 1] if has_more else None

@@ -32,7 +32,7 @@ _MS = timedelta(milliseconds=1)
 _FIRST_SHARE = 0.6
 """Of a read's deadline for the server asked first, so that the other still has its turn."""
 _PRIMARY_REST_S = 5.0
-"""After a failure the replica is asked first for so long, or every read would pay for it."""
+"""How long the replica is asked first after a failure, or every read would pay for it."""
 _DAYS_KNOWN = 64
 """Days remembered to have a partition; then all are forgotten and looked up again."""
 _RETENTION_LOCK_MS = 200
@@ -150,9 +150,10 @@ class PostgresStates:
         try:
             return await self._query(first, wanted, _FIRST_SHARE)
         except DependencyError as error:
+            # Saturation is our own cap: it says nothing about the primary.
             if first is self._primary and not isinstance(error, DependencySaturated):
                 self._primary_rests_until = self._now() + _PRIMARY_REST_S
-            _log.info("database read goes to the other server", reason=error.reason)
+            _log.info("database read failed over", error=error.reason)
         return await self._query(second, wanted, 1.0 - _FIRST_SHARE)
 
     async def _query(
@@ -177,6 +178,7 @@ class PostgresStates:
             # In order, so that two writers wait for each other in one direction only.
             for day in sorted(days):
                 await connection.fetchval(self._sql["ensure_snapshot_partition"], day)
+        # Only what is committed is remembered: a day that was rolled back is looked up again.
         if len(self._days) >= _DAYS_KNOWN:
             self._days.clear()
         self._days |= days
@@ -186,7 +188,7 @@ class PostgresStates:
             dropped = await self.drop_old_snapshots()
         except DependencyError as error:
             # Old rows harm nobody; the next new day tries again.
-            _log.warning("old snapshots not dropped", reason=error.reason)
+            _log.warning("old snapshots not dropped", error=error.reason)
         else:
             if dropped:
                 _log.info("old snapshots dropped", partitions=dropped)

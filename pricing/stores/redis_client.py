@@ -51,7 +51,7 @@ class RedisConfig:
     max_connections: int = 32
     """Reads at once; one more is refused, not queued."""
     ttl_s: int = 3_600
-    """A zone that nobody writes any more leaves Redis after so long."""
+    """How long a zone stays in Redis that nobody writes any more."""
 
     def __post_init__(self) -> None:
         """Check every range, and the URL without ever showing it: it may hold a password."""

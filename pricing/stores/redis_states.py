@@ -166,7 +166,9 @@ class RedisStates:
             except driver.ResponseError as refusal:
                 if not _lacks_read_scripts(refusal):
                     raise
-                _log.info("redis reads go by pipeline", reason="read-only scripts are refused")
+                _log.info(
+                    "redis reads switched to pipelines", error="read-only scripts are refused"
+                )
                 self._has_read_scripts = False
         pipeline = client.pipeline(transaction=False)
         for key in keys:
@@ -217,11 +219,12 @@ class RedisStates:
             self._replies[zone_id] = (reply, state)
         return state
 
-    def _note_unreadable(self, zone_id: str, fault: str) -> None:
+    def _note_unreadable(self, zone_id: str, error: str) -> None:
+        # One line a minute: whoever overwrote one hash has most often overwritten all.
         self._unreadable += 1
         if self._now() < self._log_again_at:
             return
-        _log.warning("unreadable zone hash", zone_id=zone_id, fault=fault, count=self._unreadable)
+        _log.warning("zone hash not read", zone_id=zone_id, error=error, count=self._unreadable)
         self._unreadable = 0
         self._log_again_at = self._now() + _LOG_EVERY_S
 

@@ -64,9 +64,11 @@ class CitySurge:
         Raises:
             ValueError: not a tick, or not after the last one.
         """
+        # Before the tick itself is counted: the window only goes forward.
         self._catch_up(tick_ms - self._config.tick_ms)
         counts = self._window.count(tick_ms)
         states = tuple(self._states(tick_ms, counts))
+        # Zones never change while a city lives, so states of two ticks stand in the same order.
         previous = self._previous or (None,) * len(states)
         self._previous = states
         return CityStates(

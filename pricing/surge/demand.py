@@ -37,7 +37,7 @@ class _Run(NamedTuple):
 
 
 class _Due:
-    """What happens to demand at one tick."""
+    """What changes in demand at one tick."""
 
     __slots__ = ("changes", "ending")
 
@@ -60,6 +60,7 @@ class DemandWindow:
     def add(self, request_id: str, copy: Copy, *, first_ms: int) -> Disposition:
         """Take one copy; `first_ms` is the first tick at which it is visible."""
         next_ms = self._schedule.next_ms
+        # Ticks that are counted stay as they are: an overdue copy counts from the next one on.
         start_ms = max(first_ms, next_ms)
         stop_ms = self._tick_ms + last_tick(
             copy.event_ms, window_ms=self._window_ms, tick_ms=self._tick_ms
@@ -72,6 +73,8 @@ class DemandWindow:
             return Disposition.DUPLICATE
         self._replace(request_id, held, runs)
         overdue = Disposition.OVERDUE if first_ms < next_ms else Disposition(0)
+        # One event id with another time or zone: a fast clock, or a broken producer. The runs are
+        # changed all the same, so that counts do not depend on which came first.
         if any(run.copy.event_id == copy.event_id for run in held):
             return Disposition.DUPLICATE | overdue
         return Disposition.COUNTED | overdue
@@ -87,6 +90,9 @@ class DemandWindow:
 
     def _replace(self, request_id: str, held: Sequence[_Run], runs: tuple[_Run, ...]) -> None:
         self._runs[request_id] = runs
+        # The changes that were planned for the held runs are taken back first. Their ticks may be
+        # counted already: `TickSchedule` then hands both changes out with the next tick, where the
+        # part that lies in the past cancels out.
         self._shift_at_bounds(held, -1)
         self._shift_at_bounds(runs, +1)
         if not held or held[-1].stop_ms != runs[-1].stop_ms:
@@ -105,6 +111,7 @@ class DemandWindow:
             self._demand.pop(zone_id, None)
 
     def _forget(self, request_id: str, tick_ms: int) -> None:
+        # A copy that came since may have added a run that ends later, with an entry of its own.
         runs = tuple(run for run in self._runs.get(request_id, ()) if run.stop_ms > tick_ms)
         if runs:
             self._runs[request_id] = runs
@@ -113,16 +120,23 @@ class DemandWindow:
 
 
 def _lay_over(held: Sequence[_Run], new: _Run) -> tuple[_Run, ...]:
-    """The runs with a new one among them: where two meet, the earlier copy is in force."""
+    """The runs with a new one among them: where two overlap, the earlier copy is in force.
+
+    Held runs are in order and do not overlap, so one walk from left to right does it. Each run
+    is cut at the bounds of the new one into at most three parts; parts that are empty are left out.
+    """
     if not held:
         return (new,)
     runs: list[_Run] = []
+    # Up to here every tick of the new run is laid out already.
     covered_ms = new.start_ms
     for run in held:
+        # The gap before this run is the new copy's alone.
         _append(runs, covered_ms, min(run.start_ms, new.stop_ms), new.copy)
+        # What lies before the new run, then where both are, then what lies after it.
         _append(runs, run.start_ms, min(run.stop_ms, new.start_ms), run.copy)
-        meet_ms, part_ms = max(run.start_ms, new.start_ms), min(run.stop_ms, new.stop_ms)
-        _append(runs, meet_ms, part_ms, min(run.copy, new.copy))
+        both_from_ms, both_to_ms = max(run.start_ms, new.start_ms), min(run.stop_ms, new.stop_ms)
+        _append(runs, both_from_ms, both_to_ms, min(run.copy, new.copy))
         _append(runs, max(run.start_ms, new.stop_ms), run.stop_ms, run.copy)
         covered_ms = max(covered_ms, run.stop_ms)
     _append(runs, covered_ms, new.stop_ms, new.copy)
@@ -133,6 +147,7 @@ def _append(runs: list[_Run], start_ms: int, stop_ms: int, copy: Copy) -> None:
     """Add a run unless it is empty; one that goes on is made longer."""
     if start_ms >= stop_ms:
         return
+    # One run, not two that touch: only then does a repeat leave the runs equal to the held ones.
     if runs and runs[-1].stop_ms == start_ms and runs[-1].copy == copy:
         start_ms = runs.pop().start_ms
     runs.append(_Run(start_ms, stop_ms, copy))

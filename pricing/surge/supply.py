@@ -46,6 +46,8 @@ class SupplyWindow:
         next_ms = self._schedule.next_ms
         if self._is_late(heartbeat.event_ms, max(first_ms, next_ms)):
             return Disposition.LATE
+        # Not counted before its first tick, even where it is newer than what counts now: a tick
+        # that is counted late must give what it would have given in time.
         waiting = self._schedule.at(first_ms)
         known = (waiting.get(driver_id), self._newest.get(driver_id))
         if heartbeat in known:
@@ -61,6 +63,7 @@ class SupplyWindow:
         for heartbeats in self._schedule.due(tick_ms):
             for driver_id, heartbeat in heartbeats.items():
                 _keep_newest(self._newest, driver_id, heartbeat)
+                # A driver who is not available is heard from all the same.
                 if self._clock_ms is None or heartbeat.event_ms > self._clock_ms:
                     self._clock_ms = heartbeat.event_ms
         signal = self._signal(tick_ms)
@@ -77,6 +80,7 @@ class SupplyWindow:
                 supply[zone_id] = supply.get(zone_id, 0) + 1
         for driver_id in gone:
             del self._newest[driver_id]
+        # Forgotten first all the same: a silent city must not keep drivers for ever.
         return {} if signal is Signal.SILENT else supply
 
     def _signal(self, tick_ms: int) -> Signal:

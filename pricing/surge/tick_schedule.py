@@ -1,4 +1,4 @@
-"""What falls due at which tick."""
+"""Changes by the tick at which they fall due."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class TickSchedule(Generic[Entry]):
         entry = self._entries.get(tick_ms)
         if entry is None:
             entry = self._entries[tick_ms] = self._new()
+            # A heap beside the entries: ticks are asked for in any order, and handed out in order.
             heappush(self._ticks, tick_ms)
         return entry
 
