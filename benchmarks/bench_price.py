@@ -9,9 +9,9 @@ import orjson
 
 from benchmarks.benchmark import Case
 from fallback.breaker import PROFILES
+from pricing.api.prices.rendering import body
 from pricing.model import Signal, Zone, ZoneState
-from pricing.reading.answer import body
-from pricing.reading.guarded_store import guarded_stores, new_breakers
+from pricing.reading.guarded_store import CallGuards, guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
@@ -59,11 +59,16 @@ def price_ladder(states: MemoryStates, policy: ReadPolicy) -> Ladder:
     zones = load_catalogue(None).zones
     asyncio.run(states.write([_state(one) for one in zones]))
     breakers = new_breakers({name: PROFILES[name] for name in ("redis", "database")})
-    rungs = guarded_stores(cache=states, store=states, breakers=breakers, policy=lambda: policy)
+    rungs = guarded_stores(
+        cache=states,
+        store=states,
+        policy=lambda: policy,
+        guards=CallGuards(breakers=breakers),
+    )
     return Ladder(
         cache=rungs.redis,
         store=rungs.database,
-        local=LastKnownZones([one.zone_id for one in zones]),
+        last_known=LastKnownZones([one.zone_id for one in zones]),
         policy=lambda: policy,
         tick_ms=5_000,
         now_ms=now_ms,

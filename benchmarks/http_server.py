@@ -31,7 +31,7 @@ from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.model import Signal, Zone, ZoneState
 from pricing.ports import Receipt
-from pricing.reading.guarded_store import guarded_stores, new_breakers
+from pricing.reading.guarded_store import CallGuards, guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
@@ -124,14 +124,13 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
     health = PassiveHealth(now_ms=now_ms, breakers=breakers)
     policy = ReadPolicy(memo_ms=memo_ms)
     mode_policy = ModePolicy(read=policy)
-    local = LastKnownZones([zone.zone_id for zone in catalogue.zones])
+    last_known = LastKnownZones([zone.zone_id for zone in catalogue.zones])
     rungs = guarded_stores(
-        local=local,
+        last_known=last_known,
         cache=cache,
         store=MemoryStates(),
-        breakers=breakers,
         policy=lambda: policy,
-        observers=(health, metrics.calls),
+        guards=CallGuards(breakers=breakers, observers=(health, metrics.calls)),
     )
 
     async def ticking() -> None:
@@ -144,7 +143,7 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
     ladder = Ladder(
         cache=rungs.redis,
         store=rungs.database,
-        local=local,
+        last_known=last_known,
         policy=lambda: policy,
         tick_ms=1000 * _TICK_S,
         now_ms=now_ms,

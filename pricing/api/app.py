@@ -22,6 +22,8 @@ from pricing.api.ingest.events import add_events
 from pricing.api.middleware import BodyLimit, RequestEdge
 from pricing.api.operators.routes import add_admin
 from pricing.api.prices.endpoint import add_prices
+from pricing.api.prices.fast_path import PriceFastPath
+from pricing.api.prices.reader import PriceReader
 from pricing.api.prices.zones import add_zones
 from pricing.drain import Drain
 from pricing.mode.admission import Admission
@@ -79,7 +81,8 @@ def create_app(parts: ApiDependencies) -> FastAPI:
     app.state.gate = parts.gate
     app.state.admission = Admission()
     app.state.is_read_only = lambda: parts.system is not None and parts.system.is_read_only
-    add_prices(app, parts)
+    reader = PriceReader(parts.ladder, parts.metrics.reads)
+    add_prices(app, parts, reader)
     add_zones(app, parts)
     add_events(app, parts)
     add_system(app, parts)
@@ -104,7 +107,7 @@ def create_app(parts: ApiDependencies) -> FastAPI:
             ),
             expose_headers=_EXPOSED,
         )
-    app.edge = RequestEdge(app.inside, parts)
+    app.edge = RequestEdge(app.inside, parts, PriceFastPath(parts, reader))
     return app
 
 

@@ -7,6 +7,7 @@ line, a metric, no exception text) holds for every answer, also for those of the
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 import structlog
@@ -16,8 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fallback.errors import BulkheadFullError
 from fallback.guards.bulkhead import Bulkhead
-from pricing.access.auth import may
-from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.problems import (
     BODY_TOO_LARGE,
@@ -27,12 +26,13 @@ from pricing.api.http.problems import (
     Problem,
     respond,
 )
-from pricing.api.http.raw_response import headers_of, raw_writable, write_whole
+from pricing.api.http.raw_response import LinesResponse, headers_of, raw_writable, write_raw
 from pricing.api.http.system_headers import SystemHeaders
 from pricing.api.prices.fast_path import PATH as PRICE_PATH
-from pricing.api.prices.fast_path import PriceRoute, request_id
+from pricing.api.prices.fast_path import PriceFastPath
+from pricing.api.prices.rendering import PriceResponse
 from pricing.metrics.request_stats import PRICE_ROUTES
-from pricing.model import Zone
+from streaming.events.event_types import new_event_id
 
 _log = structlog.get_logger(__name__)
 
@@ -52,17 +52,17 @@ _ADMIN = ("/admin/", "/api/admin/")
 _WRITES = ("/api/v1/events/", "/api/v1/quotes")
 _FAILED = 400
 _QUIET_ROUTES = frozenset(["/health", "/health/live", "/health/ready", "/metrics"])
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestEdge:
     """Gives each request its id and mode, and each answer the system's headers."""
 
-    def __init__(self, app: ASGIApp, parts: ApiDependencies) -> None:
+    def __init__(self, app: ASGIApp, parts: ApiDependencies, prices: PriceFastPath) -> None:
         self._app = app
         self._parts = parts
         self._system = SystemHeaders(parts)
-        self._prices = PriceRoute(parts, self._system)
-        self._shares_pages = bool(parts.config.cors_origins)
+        self._prices = prices
         self._writes = Bulkhead("writes", parts.config.writes_in_flight)
         self._admin = Bulkhead("admin", parts.config.admin_in_flight)
         for bulkhead in (self._writes, self._admin, parts.ladder.bulkhead):
@@ -72,15 +72,16 @@ class RequestEdge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        zone = self._prices.match(scope)
-        if zone is not None and self._is_answered(zone, scope, send):
-            return
         exchange = _Exchange(self._parts, self._system, scope, send)
         try:
-            if zone is not None and self._is_plain(exchange):
-                await self._price(exchange, zone)
-            else:
+            zone = self._prices.match(scope, exchange.given)
+            if zone is None:
                 await self._pass_on(exchange, receive)
+            else:
+                exchange.route = PRICE_PATH
+                tags = exchange.if_none_match
+                answer = await self._prices.answer(zone, exchange.policy, tags)
+                await exchange.tell(answer, receive)
         except asyncio.CancelledError:
             if exchange.status is not None or not self._parts.drain.is_draining:
                 raise
@@ -95,30 +96,6 @@ class RequestEdge:
             await exchange.fail(receive, _BROKE)
         finally:
             exchange.finish()
-
-    def _is_answered(self, zone: Zone, scope: Scope, send: Send) -> bool:
-        """Whether the short way did for a price."""
-        began_s = time.perf_counter()
-        try:
-            is_answered = self._prices.answer_at_once(zone, scope, send)
-        except Exception:  # noqa: BLE001 # the long way may do, and has a border of its own
-            _log.exception("short way to a price broke")
-            return False
-        if is_answered:
-            duration_s = time.perf_counter() - began_s
-            self._parts.metrics.reads.request(PRICE_PATH, "GET", 200, duration_s)
-        return is_answered
-
-    def _is_plain(self, exchange: _Exchange) -> bool:
-        """Whether nothing but the price is left to say. The long way tells who may not, and why."""
-        if self._shares_pages and exchange.has_origin:
-            return False
-        return may(self._parts.gate, exchange.scope["headers"], Role.CLIENT)
-
-    async def _price(self, exchange: _Exchange, zone: Zone) -> None:
-        exchange.route = PRICE_PATH
-        answered = await self._prices.answer(zone, exchange.policy, exchange.if_none_match)
-        await exchange.send_whole(*answered)
 
     async def _pass_on(self, exchange: _Exchange, receive: Receive) -> None:
         bulkhead = self._bulkhead(exchange.scope)
@@ -152,8 +129,7 @@ class _Exchange:
         "_send",
         "_started_s",
         "_system",
-        "has_origin",
-        "if_none_match",
+        "given",
         "method",
         "mode",
         "policy",
@@ -176,17 +152,16 @@ class _Exchange:
         self.mode = self.policy.mode
         self.status: int | None = None
         self.route: str | None = None
-        self.if_none_match = b""
-        self.has_origin = False
-        given_id = None
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                given_id = value
-            elif name == b"if-none-match":
-                self.if_none_match += b", " + value if self.if_none_match else value
-            elif name == b"origin":
-                self.has_origin = True
-        self.request_id = request_id(given_id).decode()
+        self.given: dict[bytes, bytes] = dict(scope["headers"])
+        """The request's headers; of several of one name the last."""
+        self.request_id = _request_id(self.given.get(b"x-request-id"))
+
+    @property
+    def if_none_match(self) -> str:
+        """The tags that the client holds, of all headers of this name."""
+        if b"if-none-match" not in self.given:
+            return ""
+        return ", ".join(RequestHeaders(scope=self.scope).getlist("if-none-match"))
 
     def share(self) -> None:
         """Tell the application what the edge knows."""
@@ -201,17 +176,16 @@ class _Exchange:
             # Answered as a GET; the server leaves the body out.
             self.scope = {**self.scope, "method": "GET"}
 
-    async def send_whole(self, status: int, lines: bytes, content: bytes) -> None:
+    async def tell(self, answer: PriceResponse, receive: Receive) -> None:
         """Send an answer that lacks nothing but the system's headers."""
-        self.status = status
-        lines += self.system_lines()
+        status, lines, content = answer
+        # Asked only now: a drain may have begun, or the client have gone, while a store was read.
         cycle = None if self._parts.drain.is_draining else raw_writable(self._send)
-        if cycle is not None:
-            write_whole(cycle, status, lines, b"\r\n", content)
+        if cycle is None:
+            await LinesResponse(status, lines, content)(self.scope, receive, self.send)
             return
-        headers = headers_of(lines)
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": content})
+        self.status = status
+        write_raw(cycle, status, lines + self.system_lines(), content)
 
     def system_lines(self) -> bytes:
         return self._system.lines(self.mode) + b"x-request-id: %b\r\n" % self.request_id.encode()
@@ -250,6 +224,13 @@ class _Exchange:
                 status=status,
                 duration_ms=round(duration_s * 1000, 2),
             )
+
+
+def _request_id(given: bytes | None) -> str:
+    """The client's own id, if it can be told and logged without harm; else a new one."""
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return new_event_id()
 
 
 class BodyLimit:

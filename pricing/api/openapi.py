@@ -13,7 +13,7 @@ from pricing.health.passive import DEPENDENCIES, PassiveHealth
 from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.ports import Receipt
-from pricing.reading.guarded_store import guarded_stores, new_breakers
+from pricing.reading.guarded_store import CallGuards, guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
@@ -39,11 +39,16 @@ def _idle_parts() -> ApiDependencies:
     stores = MemoryStates()
     policy = ReadPolicy()
     breakers = new_breakers({name: PROFILES[name] for name in DEPENDENCIES})
-    rungs = guarded_stores(cache=stores, store=stores, breakers=breakers, policy=lambda: policy)
+    rungs = guarded_stores(
+        cache=stores,
+        store=stores,
+        policy=lambda: policy,
+        guards=CallGuards(breakers=breakers),
+    )
     ladder = Ladder(
         cache=rungs.redis,
         store=rungs.database,
-        local=LastKnownZones(()),
+        last_known=LastKnownZones(()),
         policy=lambda: policy,
         tick_ms=5_000,
         now_ms=int,

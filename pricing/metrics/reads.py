@@ -20,8 +20,7 @@ from prometheus_client.registry import Collector
 from pricing.metrics.registry import LATENCY_S, counter
 from pricing.metrics.request_stats import RequestStats
 from pricing.model import Source
-from pricing.reading.answer import Answer, FallbackReason
-from pricing.reading.last_known import LiveState
+from pricing.reading.answer import FallbackReason
 
 # In ticks and in the limits of freshness: 15 s ends real-time, 300 s stale, 3,600 s the ladder.
 _AGE_MS = tuple(int(1000 * s) for s in (1, 2.5, 5, 7.5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600))
@@ -58,22 +57,14 @@ class ReadMetrics(Collector):
         self._ages = _Series(_AGE_MS)
         self._requests: dict[tuple[str, str, int], _Series] = {}
 
-    def answered(self, answers: Sequence[Answer]) -> None:
-        """Count prices that are about to be sent."""
-        for answer in answers:
-            self._count(answer.source, answer.fallback_reason, 1)
-            if answer.policy_version is not None:
-                self._ages.add(answer.age_ms)
-
-    def remembered(self, live: LiveState, age_ms: int, times: int = 1) -> None:
-        """Count prices that a store gave, just now or a moment ago."""
-        self._count(live.source, live.reason, times)
-        self._ages.add(age_ms, times)
-
-    def remembered_many(self, prices: Iterable[tuple[LiveState, int]]) -> None:
-        """Count such prices, each with its age in ms."""
-        for (live, age_ms), times in Tally(prices).items():
-            self.remembered(live, age_ms, times)
+    def answered(
+        self, source: Source, reason: FallbackReason | None, age_ms: int | None, times: int = 1
+    ) -> None:
+        """Count prices that are about to be sent; `age_ms` is None for a default fare."""
+        self._answers[source, reason] += times
+        self.stats.answered(source, times)
+        if age_ms is not None:
+            self._ages.add(age_ms, times)
 
     def request(self, route: str, method: str, status: int, duration_s: float) -> None:
         if method not in _METHODS:
@@ -125,10 +116,6 @@ class ReadMetrics(Collector):
         for (route, method, status), series in self._requests.items():
             series.add_to(requests, [route, method, str(status)])
         return requests
-
-    def _count(self, source: Source, reason: FallbackReason | None, times: int) -> None:
-        self._answers[source, reason] += times
-        self.stats.answered(source, times)
 
 
 @dataclass(slots=True)

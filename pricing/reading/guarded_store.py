@@ -38,13 +38,12 @@ from pricing.errors import (
 )
 from pricing.model import Source, ZoneState
 from pricing.ports import ZoneStates
-from pricing.reading.last_known import LastKnownZones, LiveState
+from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
+from pricing.reading.prefetch import MemoPrefetch, Prefetch
 
 _log = structlog.get_logger(__name__)
 
-_COMPANIONS = 32
-"""Each costs a few µs in a call that costs a hundred."""
 _STALLED_S = 0.03
 """A timer that fires so late was held up by the event loop."""
 _RESERVE_S = 0.02
@@ -87,43 +86,6 @@ class Rung(Protocol):
     async def read(self, zone_ids: Sequence[str]) -> StoreReading: ...
 
 
-class Prefetch(Protocol):
-    """Zones to ask for beside those that somebody waits for."""
-
-    def beside(self, zone_ids: Sequence[str], now_s: float) -> Sequence[str]:
-        """These zones, and others behind them."""
-        ...
-
-    def keep(
-        self, zone_ids: Sequence[str], states: Mapping[str, ZoneState], begun_s: float
-    ) -> None:
-        """Take in what the others got; those who wait for `zone_ids` keep their own."""
-        ...
-
-
-class MemoPrefetch:
-    """Asks Redis early for what the memo is asked for: at the half of its time.
-
-    Without it each zone that is read often becomes a call of its own whenever its memo ends.
-    """
-
-    def __init__(self, local: LastKnownZones, policy: Callable[[], ReadPolicy]) -> None:
-        self._local = local
-        self._policy = policy
-
-    def beside(self, zone_ids: Sequence[str], now_s: float) -> Sequence[str]:
-        memo_ms = self._policy().memo_ms
-        ripe = self._local.ripening(now_s - memo_ms / 2000, _COMPANIONS) if memo_ms else ()
-        return [*zone_ids, *(one for one in ripe if one not in zone_ids)] if ripe else zone_ids
-
-    def keep(
-        self, zone_ids: Sequence[str], states: Mapping[str, ZoneState], begun_s: float
-    ) -> None:
-        if len(states) > len(zone_ids) or not states.keys() <= set(zone_ids):
-            others = [state for one, state in states.items() if one not in zone_ids]
-            self._local.keep(others, LiveState(Source.REDIS, None, begun_s))
-
-
 def judge(error: BaseException) -> Verdict:
     """What the end of a call says of the server: our own full pool says nothing."""
     if isinstance(error, DependencySaturated | RejectedLocally) or not isinstance(error, Exception):
@@ -141,11 +103,25 @@ def new_breakers(
     return breakers
 
 
+def _admit_all(_dependency: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallGuards:
+    """What guards the calls to every store alike, and who hears how they ended."""
+
+    breakers: BreakerRegistry
+    observers: Sequence[CallObserver] = ()
+    admits: Callable[[str], bool] = _admit_all
+    """Whether a read may go to a dependency while that is given its load back."""
+    now_s: Monotonic = monotonic_s
+
+
 class GuardedStore:
     """A store as a rung. `close` ends what is under way. One event loop.
 
     `limits` is asked at each call to the store, so that a change of mode holds at once.
-    `admits` tells whether a read may go there while the store is given its load back.
     """
 
     def __init__(
@@ -154,23 +130,20 @@ class GuardedStore:
         dependency: str,
         source: Source,
         states: ZoneStates,
-        breaker: CircuitBreaker,
         limits: Callable[[], HopLimits],
-        observers: Sequence[CallObserver] = (),
-        admits: Callable[[str], bool] = lambda _dependency: True,
-        companions: Prefetch | None = None,
-        now_s: Monotonic = monotonic_s,
+        guards: CallGuards,
+        prefetch: Prefetch | None = None,
     ) -> None:
         self.source = source
-        self.breaker = breaker
+        self.breaker = guards.breakers[dependency]
         self.bulkhead = Bulkhead(dependency, limits().in_flight)
         self._dependency = dependency
         self._states = states
         self._limits = limits
-        self._observers = tuple(observers)
-        self._admits = admits
-        self._companions = companions
-        self._now_s = now_s
+        self._observers = tuple(guards.observers)
+        self._admits = guards.admits
+        self._now_s = guards.now_s
+        self._prefetch = prefetch
         self._flight: BatchedFlight[str, StoreReading] = BatchedFlight(self._fetch)
 
     @property
@@ -219,8 +192,8 @@ class GuardedStore:
     async def _fetch(self, zone_ids: Sequence[str]) -> StoreReading:
         """One call to the store, for everybody who asked in this turn."""
         begun_s = self._now_s()
-        companions = self._companions
-        wanted = zone_ids if companions is None else companions.beside(zone_ids, begun_s)
+        prefetch = self._prefetch
+        wanted = zone_ids if prefetch is None else prefetch.extend(zone_ids, begun_s)
         try:
             states = await self.breaker.call(lambda: self._bounded(wanted))
         except RejectedLocally as error:
@@ -231,8 +204,8 @@ class GuardedStore:
             return StoreReading({}, error)
         for observer in self._observers:
             observer.succeeded(self._dependency)
-        if companions is not None:
-            companions.keep(zone_ids, states, begun_s)
+        if prefetch is not None:
+            prefetch.keep(zone_ids, states, begun_s)
         return StoreReading(states, begun_s=begun_s)
 
     async def _bounded(self, zone_ids: Sequence[str]) -> Mapping[str, ZoneState]:
@@ -270,55 +243,39 @@ def guarded_stores(
     *,
     cache: ZoneStates,
     store: ZoneStates,
-    breakers: BreakerRegistry,
     policy: Callable[[], ReadPolicy],
-    observers: Sequence[CallObserver] = (),
-    admits: Callable[[str], bool] = lambda _dependency: True,
-    local: LastKnownZones | None = None,
-    now_s: Monotonic = monotonic_s,
+    guards: CallGuards,
+    last_known: LastKnownZones | None = None,
 ) -> GuardedStores:
     """Redis and Postgres as rungs, behind the breakers `redis` and `database`.
 
-    With `local`, Redis is asked early for the zones that its memo is asked for.
+    With `last_known`, Redis is asked early for the zones that its memo is asked for.
     """
 
-    def rung(
-        dependency: str,
-        source: Source,
-        states: ZoneStates,
-        limits: Callable[[], HopLimits],
-        companions: Prefetch | None = None,
-    ) -> GuardedStore:
-        return GuardedStore(
-            dependency=dependency,
-            source=source,
-            states=states,
-            breaker=breakers[dependency],
-            limits=limits,
-            observers=observers,
-            admits=admits,
-            companions=companions,
-            now_s=now_s,
-        )
-
-    def of_redis() -> HopLimits:
+    def redis_limits() -> HopLimits:
         now = policy()
         return HopLimits(now.redis_timeout_ms, now.redis_in_flight)
 
-    def of_database() -> HopLimits:
+    def database_limits() -> HopLimits:
         now = policy()
         return HopLimits(now.database_timeout_ms, now.database_in_flight)
 
-    return GuardedStores(
-        rung(
-            "redis",
-            Source.REDIS,
-            cache,
-            of_redis,
-            None if local is None else MemoPrefetch(local, policy),
-        ),
-        rung("database", Source.DATABASE, store, of_database),
+    redis = GuardedStore(
+        dependency="redis",
+        source=Source.REDIS,
+        states=cache,
+        limits=redis_limits,
+        guards=guards,
+        prefetch=None if last_known is None else MemoPrefetch(last_known, policy),
     )
+    database = GuardedStore(
+        dependency="database",
+        source=Source.DATABASE,
+        states=store,
+        limits=database_limits,
+        guards=guards,
+    )
+    return GuardedStores(redis, database)
 
 
 def _joined(reading: StoreReading) -> StoreReading:

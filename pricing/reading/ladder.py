@@ -20,9 +20,8 @@ from pricing.errors import DependencyTimeout
 from pricing.model import Source, Zone, ZoneState
 from pricing.reading.answer import Answer, FallbackReason, Via, default_answer, state_answer
 from pricing.reading.guarded_store import Rung, StoreReading
-from pricing.reading.last_known import Held, LastKnownZones, LiveState
+from pricing.reading.last_known import LastKnownZones, LiveState
 from pricing.reading.policy import OLDEST_MS, ReadPolicy, level_of
-from pricing.reading.surge_limit import SurgeLimit
 
 
 class Found(NamedTuple):
@@ -54,7 +53,7 @@ class Ladder:
         *,
         cache: Rung,
         store: Rung,
-        local: LastKnownZones,
+        last_known: LastKnownZones,
         policy: Callable[[], ReadPolicy],
         tick_ms: int,
         now_ms: Callable[[], int],
@@ -66,7 +65,7 @@ class Ladder:
         """Distance of two states of a zone: the measure of freshness."""
         self.bulkhead = Bulkhead("price_reads", policy().reads_in_flight)
         self._rungs = (cache, store)
-        self._local = local
+        self._last_known = last_known
         self._policy = policy
         self._now_ms = now_ms
         self._now_s = now_s
@@ -75,126 +74,136 @@ class Ladder:
     @property
     def known_states(self) -> int:
         """How many zones the stale rung holds a state of."""
-        return len(self._local)
+        return len(self._last_known)
 
     def now_ms(self) -> int:
         """By the clock that ages are told by, epoch ms."""
         return self._now_ms()
 
     def memo_since_s(self, policy: ReadPolicy) -> float:
-        """What a store said at this moment (monotonic) or later still answers."""
-        return self._now_s() - policy.memo_ms / 1000
+        """What a store said then (monotonic) or later still answers; infinite without a memo."""
+        return self._now_s() - policy.memo_ms / 1000 if policy.memo_ms else float("inf")
 
-    def remembered(self, zone: Zone, since_s: float) -> Held | None:
-        """What the memo has of a zone, without waiting for anything; None: `find` must ask."""
-        return self._local.recent(zone.zone_id, since_s)
-
-    def just_found(self, zone: Zone, found: Found) -> Held | None:
-        """Where what a store gave just now is held; None: it is not, something newer is."""
-        held = self._local.held(zone.zone_id)
-        if held is None or held.state.window_end_ms != found.state.window_end_ms:
+    def remembered(self, zone_id: str, since_s: float, now_ms: int) -> Found | None:
+        """What the memo has of a zone, without waiting for anything; None: `prices` must ask."""
+        recent = self._last_known.recent(zone_id, since_s)
+        if recent is None:
             return None
-        live = held.live
-        is_same = live is not None and (live.source, live.reason) == (found.source, found.reason)
-        return held if is_same else None
+        state, live = recent
+        # A store may hold a state for days after the processor has died.
+        if state.window_end_ms < now_ms - OLDEST_MS:
+            return None
+        return Found(state, live.source, live.reason, Via.MEMO)
 
     async def price(self, zone: Zone, policy: ReadPolicy | None = None) -> Answer:
         return (await self.prices((zone,), policy))[0]
 
-    async def prices(self, zones: Sequence[Zone], policy: ReadPolicy | None = None) -> list[Answer]:
+    async def prices(
+        self, zones: Sequence[Zone], policy: ReadPolicy | None = None, *, past_memo: bool = False
+    ) -> list[Answer]:
         """One answer per zone, in the order given; each rung is read once, for all still open.
 
-        `policy`: what held when the request came in; None: what holds now.
+        `policy` is what held when the request came in; None: what holds now. `past_memo`: the
+        caller has asked `remembered` for each of them, in vain.
         """
         policy = policy or self._policy()
-        return self.answers(zones, await self.find(zones, policy), policy)
-
-    async def find(self, zones: Sequence[Zone], policy: ReadPolicy) -> LadderRead:
-        """Climb the rungs for these zones; what is open in the end gets the default fare."""
-        climb = LadderRead([zone.zone_id for zone in zones], policy.level)
-        if policy.memo_ms:
-            self._recall(climb, self.memo_since_s(policy))
-        if climb.open:
-            await self._read_stores(climb, policy)
-        if climb.open:
-            level = level_of(cache_failed=climb.cache_failed, store_failed=climb.store_failed)
-            climb.take_local(self._local, self._now_ms() - policy.stale_limit_ms(level))
-        return climb
-
-    def answers(self, zones: Sequence[Zone], climb: LadderRead, policy: ReadPolicy) -> list[Answer]:
-        """What a climb found, as answers."""
+        read = LadderRead([zone.zone_id for zone in zones], policy.level)
+        since_s = self.memo_since_s(policy)
+        if not past_memo:
+            self._recall(read, since_s)
+        self._recall_misses(read, since_s)
+        if read.open:
+            await self._read_stores(read, policy)
+        if read.open:
+            level = level_of(cache_failed=read.cache_failed, store_failed=read.store_failed)
+            oldest_ms = self._now_ms() - policy.stale_limit_ms(level)
+            read.take_last_known(self._last_known, oldest_ms)
         now_ms = self._now_ms()
-        return [self._answer(zone, climb, now_ms, policy.surge) for zone in zones]
+        return [self._answer(zone, read, policy, now_ms) for zone in zones]
 
-    def _recall(self, climb: LadderRead, since_s: float) -> None:
-        """Answer from the memo what stores said, or said that they had not, since then."""
-        oldest_ms = self._now_ms() - OLDEST_MS
-        for zone_id in list(climb.open):
-            held = self._local.recent(zone_id, since_s)
-            if held is not None and held.live is not None:
-                if held.state.window_end_ms >= oldest_ms:
-                    live = held.live
-                    climb.settle(zone_id, Found(held.state, live.source, live.reason, Via.MEMO))
-                continue
-            miss = self._misses.get(zone_id)
-            if miss is not None and miss.begun_s >= since_s:
-                climb.recall_miss(zone_id, miss)
-
-    async def _read_stores(self, climb: LadderRead, policy: ReadPolicy) -> None:
-        self.bulkhead.limit = policy.reads_in_flight
-        try:
-            with self.bulkhead, request_deadline(policy.deadline_ms / 1000, self._now_s):
-                for rung in self._rungs:
-                    if unasked := climb.unasked:
-                        self._take(rung.source, climb, unasked, await rung.read(unasked))
-        except BulkheadFullError:
-            climb.refuse()
-        else:
-            if climb.open:
-                self._note_misses(climb)
-
-    def _take(
-        self, source: Source, climb: LadderRead, asked: Sequence[str], reading: StoreReading
-    ) -> None:
-        """Keep what a store gave, and settle what is not too old to be told.
-
-        Of what others asked for in the same fetch, they keep theirs.
-        """
-        oldest_ms = self._now_ms() - OLDEST_MS
-        reason, states = climb.first_reason, reading.states
-        live = LiveState(source, reason, reading.begun_s)
-        via = Via.FLIGHT if reading.is_joined else Via.READ
-        for zone_id in asked:
-            state = states.get(zone_id)
-            if state is not None:
-                self._local.keep((state,), live)
-                if state.window_end_ms >= oldest_ms:
-                    climb.settle(zone_id, Found(state, source, reason, via))
-        climb.note(source, reading)
-
-    def _note_misses(self, climb: LadderRead) -> None:
-        """Remember what the last store that could be asked did not have."""
-        if climb.store_failed or climb.first_reason is None:
-            return
-        miss = Miss(climb.first_reason, climb.begun_s)
-        for zone_id in climb.unasked:
-            # At most one a zone: only known zones are asked for.
-            self._misses[zone_id] = miss
-
-    def _answer(self, zone: Zone, climb: LadderRead, now_ms: int, surge: SurgeLimit) -> Answer:
-        found = climb.found.get(zone.zone_id)
-        if found is None:
-            reason = climb.reason(zone.zone_id, FallbackReason.ALL_SYSTEMS_FAILED)
-            return default_answer(zone, reason=reason, now_ms=now_ms)
+    def answer(self, zone: Zone, found: Found, policy: ReadPolicy, now_ms: int) -> Answer:
+        """What was found as an answer, with what the mode leaves of its surge."""
+        state = found.state
         return state_answer(
             zone,
-            surge.apply(found.state, max(0, now_ms - found.state.window_end_ms)),
+            policy.surge.apply(state, max(0, now_ms - state.window_end_ms)),
             source=found.source,
             reason=found.reason,
             now_ms=now_ms,
             tick_ms=self.tick_ms,
             via=found.via,
         )
+
+    def _answer(self, zone: Zone, read: LadderRead, policy: ReadPolicy, now_ms: int) -> Answer:
+        found = read.found.get(zone.zone_id)
+        if found is not None:
+            return self.answer(zone, found, policy, now_ms)
+        reason = read.reason(zone.zone_id, FallbackReason.ALL_SYSTEMS_FAILED)
+        return default_answer(zone, reason=reason, now_ms=now_ms)
+
+    def _recall(self, read: LadderRead, since_s: float) -> None:
+        """Answer from the memo what stores said since then."""
+        now_ms = self._now_ms()
+        for zone_id in tuple(read.open):
+            found = self.remembered(zone_id, since_s, now_ms)
+            if found is not None:
+                read.settle(zone_id, found)
+
+    def _recall_misses(self, read: LadderRead, since_s: float) -> None:
+        """Ask no store again for what they said, since then, that they had not.
+
+        A state that came meanwhile, by the refresh or the topic, was found by `_recall`.
+        """
+        if self._misses:
+            for zone_id in read.open:
+                miss = self._misses.get(zone_id)
+                if miss is not None and miss.begun_s >= since_s:
+                    read.recall_miss(zone_id, miss)
+
+    async def _read_stores(self, read: LadderRead, policy: ReadPolicy) -> None:
+        self.bulkhead.limit = policy.reads_in_flight
+        try:
+            with self.bulkhead, request_deadline(policy.deadline_ms / 1000, self._now_s):
+                for rung in self._rungs:
+                    if unasked := read.unasked:
+                        self._take(rung.source, read, unasked, await rung.read(unasked))
+        except BulkheadFullError:
+            read.refuse()
+        else:
+            if read.open:
+                self._note_misses(read)
+
+    def _take(
+        self, source: Source, read: LadderRead, asked: Sequence[str], reading: StoreReading
+    ) -> None:
+        """Keep what a store gave, and settle what is not too old to be told.
+
+        Of what others asked for in the same fetch, they keep theirs.
+        """
+        oldest_ms = self._now_ms() - OLDEST_MS
+        # Before `note`: of Postgres' states this is why the read did not end at Redis.
+        reason, states = read.first_reason, reading.states
+        live = LiveState(source, reason, reading.begun_s)
+        via = Via.FLIGHT if reading.is_joined else Via.READ
+        for zone_id in asked:
+            state = states.get(zone_id)
+            if state is not None:
+                self._last_known.keep((state,), live)
+                # Told is what this store said: what came meanwhile is for the next reader. It may
+                # be of another origin, which would belie the answer's source.
+                if state.window_end_ms >= oldest_ms:
+                    read.settle(zone_id, Found(state, source, reason, via))
+        read.note(source, reading)
+
+    def _note_misses(self, read: LadderRead) -> None:
+        """Remember what the last store that could be asked did not have."""
+        # A store that failed said nothing: the next read must ask again.
+        if read.store_failed or read.first_reason is None:
+            return
+        miss = Miss(read.first_reason, read.begun_s)
+        for zone_id in read.unasked:
+            # At most one a zone: only known zones are asked for.
+            self._misses[zone_id] = miss
 
 
 class LadderRead:
@@ -243,9 +252,9 @@ class LadderRead:
         else:
             self.store_failed = reading.failure is not None
 
-    def take_local(self, local: LastKnownZones, oldest_ms: int) -> None:
+    def take_last_known(self, last_known: LastKnownZones, oldest_ms: int) -> None:
         for zone_id in tuple(self.open):
-            state = local.get(zone_id)
+            state = last_known.get(zone_id)
             if state is not None and state.window_end_ms >= oldest_ms:
                 reason = self.reason(zone_id, FallbackReason.ALL_SYSTEMS_UNAVAILABLE)
                 self.settle(zone_id, Found(state, Source.STALE_CACHE, reason, Via.READ))

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from pricing.model import Source, ZoneState
-from pricing.reading.answer import FallbackReason, Rendered
+from pricing.reading.answer import FallbackReason
 
 _NEVER_S = float("-inf")
 _STATE_BYTES = 600
@@ -28,10 +28,10 @@ class LiveState(NamedTuple):
     """Monotonic, when the store was asked: what it knew by then is in the states."""
 
 
-class Held:
+class _Held:
     """A zone's state, and what a memo of it may answer."""
 
-    __slots__ = ("is_wanted", "live", "rendered", "size", "state")
+    __slots__ = ("is_wanted", "live", "size", "state")
 
     def __init__(self, state: ZoneState, live: LiveState | None, size: int) -> None:
         self.state = state
@@ -40,8 +40,6 @@ class Held:
         self.size = size
         self.is_wanted = False
         """Read from the memo since a store was last asked."""
-        self.rendered: Rendered | None = None
-        """The answer's text but for its age; made on first use, None again with a new state."""
 
 
 class LastKnownZones:
@@ -54,8 +52,8 @@ class LastKnownZones:
     def __init__(self, zone_ids: Collection[str], *, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._known = frozenset(zone_ids)
         self._max_bytes = max_bytes
-        self._held: dict[str, Held] = {}
-        self._wanted: dict[str, Held] = {}
+        self._held: dict[str, _Held] = {}
+        self._wanted: dict[str, _Held] = {}
         self.bytes = 0
         self.refused_total = 0
         """States that found no room."""
@@ -84,19 +82,15 @@ class LastKnownZones:
         held = self._held.get(zone_id)
         return None if held is None else held.state
 
-    def held(self, zone_id: str) -> Held | None:
-        """What is held of a zone, of whatever age and origin."""
-        return self._held.get(zone_id)
-
-    def recent(self, zone_id: str, since_s: float) -> Held | None:
+    def recent(self, zone_id: str, since_s: float) -> tuple[ZoneState, LiveState] | None:
         """What a store said of the zone at `since_s` (monotonic) or later; None: nothing."""
         held = self._held.get(zone_id)
-        if held is None or held.live is None or held.live.begun_s < since_s:
+        if held is None or (live := held.live) is None or live.begun_s < since_s:
             return None
         if not held.is_wanted:
             held.is_wanted = True
             self._wanted[zone_id] = held
-        return held
+        return held.state, live
 
     def ripening(self, before_s: float, at_most: int) -> list[str]:
         """Zones that are read from the memo, and that no store was asked for since `before_s`.
@@ -124,27 +118,25 @@ class LastKnownZones:
             self.refused_total += 1
             return
         self.bytes += size
-        self._held[state.zone_id] = Held(state, live, size)
+        self._held[state.zone_id] = _Held(state, live, size)
 
-    def _replace(self, held: Held, state: ZoneState, live: LiveState | None) -> None:
+    def _replace(self, held: _Held, state: ZoneState, live: LiveState | None) -> None:
         size = _size(state)
         if self.bytes + size - held.size > self._max_bytes:
             self.refused_total += 1
             return
         self.bytes += size - held.size
         self._is_asked(held)
-        held.state, held.live, held.size, held.rendered = state, live, size, None
+        held.state, held.live, held.size = state, live, size
 
-    def _confirm(self, held: Held, live: LiveState) -> None:
+    def _confirm(self, held: _Held, live: LiveState) -> None:
         known = held.live
         if known is not None and live.begun_s <= known.begun_s:
             return
-        if known is None or known[:2] != live[:2]:
-            held.rendered = None
         self._is_asked(held)
         held.live = live
 
-    def _is_asked(self, held: Held) -> None:
+    def _is_asked(self, held: _Held) -> None:
         if held.is_wanted:
             held.is_wanted = False
             self._wanted.pop(held.state.zone_id, None)

@@ -55,7 +55,7 @@ class RefreshObserver(Protocol):
 class RefreshParts:
     """What a refresh works with."""
 
-    local: LastKnownZones
+    last_known: LastKnownZones
     cache: Rung
     store: Rung
     clock: StateClock
@@ -88,7 +88,7 @@ class ZoneRefresh:
         snapshot = None if file is None else await asyncio.to_thread(file.load)
         if snapshot is not None:
             self._parts.clock.not_before(snapshot.saved_at_ms)
-            self._parts.local.keep(snapshot.states)
+            self._parts.last_known.keep(snapshot.states)
             _log.info("zone snapshot loaded", zones=len(snapshot.states))
 
     async def run(self) -> None:
@@ -105,7 +105,7 @@ class ZoneRefresh:
 
     async def round(self) -> None:
         """Read every zone once, in slices."""
-        zone_ids = tuple(self._parts.local.zone_ids)
+        zone_ids = tuple(self._parts.last_known.zone_ids)
         asked = False
         for start in range(0, len(zone_ids), _SLICE):
             asked |= await self._read_slice(zone_ids[start : start + _SLICE])
@@ -120,7 +120,7 @@ class ZoneRefresh:
 
     async def save(self) -> None:
         """Write the table to disk, if it changed."""
-        file, states = self._parts.file, self._parts.local.states()
+        file, states = self._parts.file, self._parts.last_known.states()
         if file is None or states == self._saved:
             return
         self._saved_s = self._now_s()
@@ -146,7 +146,7 @@ class ZoneRefresh:
     def _keep(self, found: Collection[ZoneState], source: str, live: LiveState | None) -> None:
         if found:
             self._parts.clock.settle(max(state.window_end_ms for state in found))
-            self._parts.local.keep(found, live)
+            self._parts.last_known.keep(found, live)
         for observer in self._parts.observers:
             observer.refreshed(source, len(found))
 

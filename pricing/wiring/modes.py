@@ -121,7 +121,7 @@ def _signals(
         health=guards.health,
         ramps=guards.ramps,
         database=read.rungs.database.bulkhead,
-        last_known=read.local,
+        last_known=read.last_known,
         zones=read.zones,
         read_backlog=backlog,
         stats=metrics.stats,

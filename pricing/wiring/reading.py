@@ -15,7 +15,13 @@ from pricing.health.ramps import Ramps
 from pricing.metrics.api import Metrics
 from pricing.mode.current import CurrentPolicy
 from pricing.model import Source
-from pricing.reading.guarded_store import GuardedStore, GuardedStores, HopLimits, guarded_stores
+from pricing.reading.guarded_store import (
+    CallGuards,
+    GuardedStore,
+    GuardedStores,
+    HopLimits,
+    guarded_stores,
+)
 from pricing.reading.ladder import Ladder
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
@@ -47,7 +53,7 @@ class ReadPath:
     """What the application sees of it."""
 
     ladder: Ladder
-    local: LastKnownZones
+    last_known: LastKnownZones
     zones: int
     rungs: GuardedStores
     clock: StateClock
@@ -74,12 +80,12 @@ async def open_read_path(
     settings: Settings,
     kafka: KafkaConfig,
     catalogue: Catalogue,
-    shelter: ReadGuards,
+    guards: ReadGuards,
     metrics: Metrics,
 ) -> AsyncIterator[ReadPath]:
     """The ladder over Redis, Postgres and the last known states. Opening touches nobody."""
-    health, breakers = shelter.health, shelter.breakers
-    local = LastKnownZones([zone.zone_id for zone in catalogue.zones])
+    health, breakers = guards.health, guards.breakers
+    last_known = LastKnownZones([zone.zone_id for zone in catalogue.zones])
     clock = StateClock(now_ms, _elapsed_s)
     async with (
         RedisStates(redis_config(settings)) as cache,
@@ -90,12 +96,12 @@ async def open_read_path(
             breakers=breakers,
             observers=(metrics.probes,),
         ),
-        _open_rungs(cache, store, local, shelter, metrics) as rungs,
-        _open_patient_rung(cache, settings, shelter, metrics) as patient,
+        _open_rungs(cache, store, last_known, guards, metrics) as rungs,
+        _open_patient_rung(cache, settings, guards, metrics) as patient,
         TopicTailReader(kafka, full_name(kafka, ZONE_PRICES)) as feed,
     ):
         parts = RefreshParts(
-            local=local,
+            last_known=last_known,
             cache=patient,
             store=rungs.database,
             clock=clock,
@@ -106,15 +112,15 @@ async def open_read_path(
         ladder = Ladder(
             cache=rungs.redis,
             store=rungs.database,
-            local=local,
-            policy=lambda: shelter.policy.now.read,
+            last_known=last_known,
+            policy=lambda: guards.policy.now.read,
             tick_ms=settings.tick_s * 1000,
             now_ms=clock.now_ms,
         )
         async with refreshing(ZoneRefresh(parts, every_s=settings.stale_refresh_s)):
             yield ReadPath(
                 ladder=ladder,
-                local=local,
+                last_known=last_known,
                 zones=len(catalogue.zones),
                 rungs=rungs,
                 clock=clock,
@@ -125,18 +131,16 @@ async def open_read_path(
 async def _open_rungs(
     cache: RedisStates,
     store: PostgresStates,
-    local: LastKnownZones,
-    shelter: ReadGuards,
+    last_known: LastKnownZones,
+    guards: ReadGuards,
     metrics: Metrics,
 ) -> AsyncIterator[GuardedStores]:
     rungs = guarded_stores(
         cache=cache,
         store=store,
-        breakers=shelter.breakers,
-        policy=lambda: shelter.policy.of_stores(shelter.ramps),
-        observers=(shelter.health, metrics.calls),
-        admits=shelter.ramps.admits,
-        local=local,
+        policy=lambda: guards.policy.of_stores(guards.ramps),
+        guards=_call_guards(guards, metrics),
+        last_known=last_known,
     )
     for rung in (rungs.redis, rungs.database):
         metrics.bulkheads.watch(rung.bulkhead)
@@ -150,7 +154,7 @@ async def _open_rungs(
 
 @asynccontextmanager
 async def _open_patient_rung(
-    cache: RedisStates, settings: Settings, shelter: ReadGuards, metrics: Metrics
+    cache: RedisStates, settings: Settings, guards: ReadGuards, metrics: Metrics
 ) -> AsyncIterator[GuardedStore]:
     """Redis for the refresh, whose deadline no mode shortens: nobody waits for it.
 
@@ -161,12 +165,18 @@ async def _open_patient_rung(
         dependency="redis",
         source=Source.REDIS,
         states=cache,
-        breaker=shelter.breakers["redis"],
         limits=lambda: HopLimits(settings.redis_timeout_ms, in_flight=1),
-        observers=(shelter.health, metrics.calls),
-        admits=shelter.ramps.admits,
+        guards=_call_guards(guards, metrics),
     )
     try:
         yield rung
     finally:
         await rung.close()
+
+
+def _call_guards(guards: ReadGuards, metrics: Metrics) -> CallGuards:
+    return CallGuards(
+        breakers=guards.breakers,
+        observers=(guards.health, metrics.calls),
+        admits=guards.ramps.admits,
+    )

@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 
 import pytest
-from structlog.testing import capture_logs
 
 from pricing.access.auth import NotAuthenticated
 from pricing.api import middleware
 from pricing.api.app import ApiConfig
-from pricing.api.prices import fast_path as price_route
 from pricing.api.prices.fast_path import PATH
 from pricing.api.server import ServerConfig, serve
 from tests.support.api import World
@@ -75,40 +73,26 @@ async def ask(port, sent, *, has_body=True):
         return await answer(reader, has_body=has_body)
 
 
-async def test_answer_is_the_same_on_the_short_way_and_in_one_piece_and_in_many(port, monkeypatch):
+async def test_answer_is_the_same_in_one_piece_and_in_many(port, monkeypatch):
     await ask(port, request())
-    at_once = await ask(port, request())
-    monkeypatch.setattr(price_route, "ordinary_cycle", lambda _: None)
     whole = await ask(port, request())
-    monkeypatch.setattr(middleware, "ordinary_cycle", lambda _: None)
+    monkeypatch.setattr(middleware, "raw_writable", lambda _: None)
     in_many = await ask(port, request())
-    for _, headers, _ in (at_once, whole, in_many):
+    for _, headers, _ in (whole, in_many):
         assert headers.pop("date")
-    assert at_once == whole == in_many
+    assert whole == in_many
     assert whole[0] == "HTTP/1.1 200 OK"
     assert whole[1]["cache-status"].startswith("memo; hit")
 
 
-async def test_every_way_counts_the_same(port, world, monkeypatch):
-    for taken, module in enumerate((None, None, price_route, middleware), start=1):
-        if module is not None:
-            monkeypatch.setattr(module, "ordinary_cycle", lambda _: None)
+async def test_both_writers_count_the_same(port, world, monkeypatch):
+    for taken, writable in enumerate((middleware.raw_writable, lambda _: None), start=1):
+        monkeypatch.setattr(middleware, "raw_writable", writable)
         await ask(port, request())
         assert world.metric("answer_source_total", source="redis") == taken
         assert world.metric("answer_age_seconds_sum") == pytest.approx(taken * 2.14)
         count = "http_request_duration_seconds_count"
         assert world.metric(count, route=PATH, method="GET", status="200") == taken
-
-
-async def test_short_way_that_breaks_leaves_the_long_one(port, monkeypatch):
-    def broken(*_):
-        raise ZeroDivisionError("secret")
-
-    monkeypatch.setattr(price_route.PriceRoute, "answer_at_once", broken)
-    with capture_logs() as logs:
-        status, headers, _ = await ask(port, request())
-    assert (status, headers["x-request-id"]) == ("HTTP/1.1 200 OK", "r-1")
-    assert [line["event"] for line in logs] == ["short way to a price broke"]
 
 
 async def test_who_may_not_gets_nothing_out_of_the_memo(port, world):

@@ -7,8 +7,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing.api.prices.rendering import amount, body, factor
 from pricing.model import MICRO, Source, currency_exponent
-from pricing.reading.answer import amount, body, factor, state_answer
+from pricing.reading.answer import state_answer
 from pricing.zones.zone_file import (
     GREATEST_MULTIPLIER_MICRO,
     LEAST_MULTIPLIER_MICRO,

@@ -78,7 +78,7 @@ def arrange(redis, database, local):
         if outcome.age_ms is not None:
             shelf.put(zone_state("z1", TICK_MS - outcome.age_ms))
     if local.age_ms is not None:
-        world.local.keep([zone_state("z1", TICK_MS - local.age_ms)])
+        world.last_known.keep([zone_state("z1", TICK_MS - local.age_ms)])
     return world
 
 
@@ -109,7 +109,7 @@ def test_batch_answers_as_single_reads_would(zones, data):
         made = LadderWorld()
         made.cache.put(*(zone_state(each.zone_id) for each in cached))
         made.store.put(*(zone_state(each.zone_id, TICK_MS - 5_000) for each in stored))
-        made.local.keep(zone_state(each.zone_id, TICK_MS - 9_000) for each in local)
+        made.last_known.keep(zone_state(each.zone_id, TICK_MS - 9_000) for each in local)
         made.cache.failure, made.store.failure = cache_failure, store_failure
         return made
 

@@ -1,14 +1,14 @@
-"""A price out of the memo says, byte for byte, what the ordinary way says."""
+"""A text that is kept says, byte for byte, what one made anew at that age would say."""
 
 from __future__ import annotations
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.api.http.raw_response import headers_of
-from pricing.api.prices.rendering import text
+from pricing.api.prices.rendering import PriceTemplate, body
 from pricing.model import Source
-from pricing.reading.answer import FallbackReason, Rendered, Via, caching_headers, state_answer
+from pricing.reading.answer import FallbackReason, Via, state_answer
 from tests.support.api import zone
 from tests.support.zone_states import TICK_MS, zone_state
 
@@ -27,10 +27,11 @@ NAMES = st.text(max_size=20) | st.just('"age_ms":8888777766665555,') | st.just("
             (Source.REDIS, None),
             (Source.DATABASE, FallbackReason.REDIS_TIMEOUT),
             (Source.DATABASE, FallbackReason.BREAKER_OPEN),
+            (Source.STALE_CACHE, FallbackReason.ALL_SYSTEMS_UNAVAILABLE),
         ]
     ),
 )
-def test_text_of_the_memo_is_the_ordinary_text(name, tick_s, percent, share, mode, via, origin):
+def test_kept_text_is_the_text_of_its_age(name, tick_s, percent, share, mode, via, origin):
     place, tick_ms = zone(name=name), tick_s * 1000
     state = zone_state("z1", confidence_percent=percent)
     source, reason = origin
@@ -46,12 +47,11 @@ def test_text_of_the_memo_is_the_ordinary_text(name, tick_s, percent, share, mod
             via=via,
         )
 
-    rendered = Rendered(answer_at(0), mode, tick_ms)
-    age_ms = int(share * rendered.steady_ms)
+    kept = PriceTemplate(answer_at(0), mode, tick_ms)
+    age_ms = int(share * kept.steady_ms)
     answer = answer_at(age_ms)
-    assert rendered.body(age_ms) == text(answer, mode)
-    ordinary = caching_headers(answer, mode, tick_ms) | {"Content-Type": "application/json"}
+    anew = PriceTemplate(answer, mode, tick_ms)
+    assert kept.body(age_ms) == anew.body(age_ms) == orjson.dumps(body(answer, mode))
+    assert kept.etag == anew.etag
     for _ in range(2):
-        assert dict(headers_of(rendered.lines(age_ms, via))) == {
-            name.lower().encode(): value.encode() for name, value in ordinary.items()
-        }
+        assert kept.header_lines(age_ms, via) == anew.header_lines(age_ms, via)

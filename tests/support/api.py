@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 
 from fallback.breaker import PROFILES
+from fallback.clock import Monotonic, monotonic_s
 from fallback.mode import Level
 from fallback.pump.dead_letters import DeadLetterBox
 from pricing.access.audit import Audit
@@ -20,7 +21,7 @@ from pricing.health.passive import DEPENDENCIES, PassiveHealth
 from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.model import Zone, ZoneState
-from pricing.reading.guarded_store import guarded_stores, new_breakers
+from pricing.reading.guarded_store import CallGuards, guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
@@ -83,33 +84,45 @@ class Shelf:
 class LadderWorld:
     """A ladder and everything around it that a test may want to turn."""
 
-    def __init__(self, zones: Sequence[Zone] = ZONES, **ladder: Any) -> None:
+    def __init__(
+        self,
+        zones: Sequence[Zone] = ZONES,
+        *,
+        now_s: Monotonic = monotonic_s,
+        prefetches: bool = False,
+        **policy: Any,
+    ) -> None:
         self.now_ms = NOW_MS
         self.catalogue = Catalogue(tuple(zones))
         self.cache = Shelf()
         self.store = Shelf()
-        self.local = LastKnownZones([each.zone_id for each in zones])
+        self.last_known = LastKnownZones([each.zone_id for each in zones])
         self.metrics = Metrics()
         self.breakers = new_breakers(
             {name: PROFILES[name] for name in DEPENDENCIES}, observers=(self.metrics.breakers,)
         )
         self.health = PassiveHealth(now_ms=self.clock, breakers=self.breakers)
         # Without a memo, so that a test that changes a store sees it at the next read.
-        self.policy = ReadPolicy(**{"memo_ms": 0, **ladder})
+        self.policy = ReadPolicy(**{"memo_ms": 0, **policy})
         self.rungs = guarded_stores(
             cache=self.cache,
             store=self.store,
-            breakers=self.breakers,
             policy=lambda: self.policy,
-            observers=(self.health, self.metrics.calls),
+            guards=CallGuards(
+                breakers=self.breakers,
+                observers=(self.health, self.metrics.calls),
+                now_s=now_s,
+            ),
+            last_known=self.last_known if prefetches else None,
         )
         self.ladder = Ladder(
             cache=self.rungs.redis,
             store=self.rungs.database,
-            local=self.local,
+            last_known=self.last_known,
             policy=lambda: self.policy,
             tick_ms=5_000,
             now_ms=self.clock,
+            now_s=now_s,
         )
 
     def clock(self) -> int:

@@ -1,14 +1,16 @@
-"""Writes an answer in one piece where the server is uvicorn, past its two ASGI messages.
+"""Two writers of an answer whose header lines are made: in one piece past ASGI, or Starlette's.
 
 uvicorn looks at every header of every answer with two regular expressions, which for our dozen
 costs more than finding the price. Ours are made here and hold nothing of a client's but the
-request id, which is checked. Whatever is not the ordinary case goes the ordinary way.
+request id, which is checked. Where the server is another, or the case is not the ordinary one,
+Starlette's `Response` writes the same lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from starlette.responses import Response
 from starlette.types import Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -27,6 +29,15 @@ def headers_of(lines: bytes) -> list[tuple[bytes, bytes]]:
     ]
 
 
+class LinesResponse(Response):
+    """Starlette's answer with these header lines, which lack nothing."""
+
+    def __init__(self, status: int, lines: bytes, content: bytes) -> None:
+        # Not the base's: it would make header lines of its own.
+        self.status_code, self.body, self.background = status, content, None
+        self.raw_headers = headers_of(lines)
+
+
 def raw_writable(send: Send) -> RequestResponseCycle | None:
     """The server's side of a request, if its answer may be written in one piece."""
     cycle = getattr(send, "__self__", None)
@@ -42,10 +53,11 @@ def raw_writable(send: Send) -> RequestResponseCycle | None:
     return cycle if is_ordinary else None
 
 
-def write_whole(cycle: RequestResponseCycle, status: int, *pieces: bytes) -> None:
-    """Write an answer: its header lines, all of them and its length too, an empty one, its body."""
+def write_raw(cycle: RequestResponseCycle, status: int, lines: bytes, content: bytes) -> None:
+    """Write an answer in one piece: header lines, its length among them, and body."""
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    cycle.transport.write(b"".join((STATUS_LINE[status], lines_of(cycle.default_headers), *pieces)))
+    head = (STATUS_LINE[status], lines_of(cycle.default_headers), lines, b"\r\n")
+    cycle.transport.write(b"".join((*head, content)))
     cycle.message_event.set()
     cycle.on_response()

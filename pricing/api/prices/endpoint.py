@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.problems import INVALID_INPUT, OUTSIDE_ZONES, UNKNOWN_ZONE, Problem
+from pricing.api.http.raw_response import LinesResponse
 from pricing.api.http.request_parsing import (
     ZONE_ID,
     json_text,
@@ -27,11 +28,11 @@ from pricing.api.http.schemas import (
     PriceAnswers,
     PriceBatch,
 )
-from pricing.api.prices.fast_path import PATH, is_known
-from pricing.api.prices.rendering import PriceTexts, array, text
+from pricing.api.prices.fast_path import PATH
+from pricing.api.prices.reader import PriceReader
+from pricing.api.prices.rendering import to_response
 from pricing.mode.policy import ModePolicy
 from pricing.model import Zone
-from pricing.reading.answer import caching_headers
 
 _EXAMPLE: dict[str, Any] = {
     "data": {
@@ -78,50 +79,45 @@ _ALWAYS = (
 
 
 class _Prices:
-    def __init__(self, parts: ApiDependencies) -> None:
-        self._parts = parts
-        self._texts = PriceTexts(parts)
+    def __init__(self, parts: ApiDependencies, reader: PriceReader) -> None:
+        self._catalogue = parts.catalogue
+        self._locator = parts.locator
+        self._reader = reader
 
     async def of_zone(self, request: Request) -> Response:
-        zone = self._parts.catalogue.zone(request.path_params["zone_id"])
+        zone = self._catalogue.zone(request.path_params["zone_id"])
         if zone is None:
             raise Problem(UNKNOWN_ZONE, "GET /api/v1/zones lists the zones.")
         return await self._priced(request, zone)
 
     async def at_place(self, request: Request) -> Response:
         place = parse_query(Place, request)
-        zone = self._parts.locator.locate(place.lat, place.lon)
+        zone = self._locator.locate(place.lat, place.lon)
         if zone is None:
             raise Problem(OUTSIDE_ZONES, "The place lies outside every zone.")
         return await self._priced(request, zone)
 
     async def of_zones(self, request: Request) -> Response:
         zone_ids = parse(PRICE_BATCH, await json_text(request)).zone_ids
-        zones = map(self._parts.catalogue.zone, dict.fromkeys(zone_ids))
+        zones = map(self._catalogue.zone, dict.fromkeys(zone_ids))
         policy: ModePolicy = request.state.policy
-        texts = await self._texts.of_zones([zone for zone in zones if zone], policy)
-        data = array([texts.get(zone_id) or _unknown(zone_id) for zone_id in zone_ids])
-        content = b'{"data":%b,"mode":%b}' % (data, orjson.dumps(policy.mode))
+        bodies = await self._reader.read_many([zone for zone in zones if zone], policy)
+        data = b",".join([bodies.get(zone_id) or _unknown(zone_id) for zone_id in zone_ids])
+        content = b'{"data":[%b],"mode":%b}' % (data, orjson.dumps(policy.mode))
         headers = {"Cache-Control": "no-store"}
         return Response(content, headers=headers, media_type="application/json")
 
     async def _priced(self, request: Request, zone: Zone) -> Response:
-        policy: ModePolicy = request.state.policy
-        answer = await self._parts.ladder.price(zone, policy.read)
-        mode = policy.mode
-        self._parts.metrics.reads.answered((answer,))
-        headers = caching_headers(answer, mode, self._parts.ladder.tick_ms)
-        if is_known(request.headers.get("if-none-match", ""), headers.get("ETag")):
-            return Response(status_code=304, headers=headers)
-        return Response(text(answer, mode), headers=headers, media_type="application/json")
+        price = await self._reader.read(zone, request.state.policy)
+        return LinesResponse(*to_response(price, request.headers.get("if-none-match", "")))
 
 
 def _unknown(zone_id: str) -> bytes:
     return orjson.dumps({"zone_id": zone_id, "error": _UNKNOWN})
 
 
-def add_prices(app: FastAPI, parts: ApiDependencies) -> None:
-    prices = _Prices(parts)
+def add_prices(app: FastAPI, parts: ApiDependencies, reader: PriceReader) -> None:
+    prices = _Prices(parts, reader)
     not_modified: Responses = {304: {"description": "The state is the one of `If-None-Match`."}}
     add(
         app,

@@ -22,8 +22,8 @@ from pricing.api.http.problems import (
 from pricing.api.http.request_parsing import ZONE_ID, parse_query, query_parameters
 from pricing.api.http.routing import Operation, add, json_response
 from pricing.api.http.schemas import ZoneAnswer, ZoneAnswers, ZonePage
+from pricing.api.prices.rendering import amount, factor
 from pricing.model import Zone
-from pricing.reading.answer import amount, factor
 from pricing.zones.catalogue import natural_key
 
 _MAX_ID = 64

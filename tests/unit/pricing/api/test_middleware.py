@@ -10,11 +10,19 @@ from structlog.testing import capture_logs
 
 from pricing.api.app import ApiConfig
 from pricing.api.middleware import BodyLimit, RequestEdge
+from pricing.api.prices.fast_path import PriceFastPath
+from pricing.api.prices.reader import PriceReader
 from tests.support.api import World
 from tests.support.zone_states import zone_state
 
 PRICE = "/api/v1/zones/z1/price"
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def edge_of(app):
+    parts = World().parts
+    reader = PriceReader(parts.ladder, parts.metrics.reads)
+    return RequestEdge(app, parts, PriceFastPath(parts, reader))
 
 
 async def request(world, method, path, **options):
@@ -232,7 +240,7 @@ async def test_answer_that_breaks_after_it_began_is_cut_short():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ZeroDivisionError
 
-    edge = RequestEdge(breaks, World().parts)
+    edge = edge_of(breaks)
     with capture_logs(), pytest.raises(ZeroDivisionError):
         await call(edge, "/", [])
 
@@ -243,6 +251,6 @@ async def test_edge_lets_other_than_http_pass():
     async def app(scope, _receive, _send):
         seen.append(scope["type"])
 
-    for edge in (RequestEdge(app, World().parts), BodyLimit(app, LIMIT)):
+    for edge in (edge_of(app), BodyLimit(app, LIMIT)):
         await edge({"type": "lifespan"}, None, None)
     assert seen == ["lifespan", "lifespan"]

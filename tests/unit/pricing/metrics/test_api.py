@@ -10,7 +10,6 @@ from pricing.metrics.api import Metrics
 from pricing.model import Source
 from pricing.reading.answer import FallbackReason
 from pricing.reading.guarded_store import new_breakers
-from pricing.reading.last_known import LiveState
 
 NAMED = (
     "circuit_breaker_requests",
@@ -55,9 +54,11 @@ def test_breaker_is_shown_before_its_first_call(metrics):
 
 
 def test_prices_are_told_by_source_and_by_reason(metrics):
-    stale = LiveState(Source.DATABASE, FallbackReason.BREAKER_OPEN, 0.0)
-    metrics.reads.remembered(LiveState(Source.REDIS, None, 0.0), 2_500)
-    metrics.reads.remembered_many([(stale, 2_501), (stale, 2_501), (stale, 9_000_000)])
+    passed = (Source.DATABASE, FallbackReason.BREAKER_OPEN)
+    metrics.reads.answered(Source.REDIS, None, 2_500)
+    metrics.reads.answered(*passed, 2_501, times=2)
+    metrics.reads.answered(*passed, 9_000_000)
+    metrics.reads.answered(Source.DEFAULT, FallbackReason.REDIS_MISS, None)
     assert value(metrics, "answer_source_total", source="redis") == 1
     assert value(metrics, "answer_source_total", source="database") == 3
     used = value(metrics, "fallback_usage_total", source="database", reason="breaker_open")

@@ -46,7 +46,7 @@ class Watched:
             health=self.world.health,
             ramps=self.ramps,
             database=self.world.rungs.database.bulkhead,
-            last_known=self.world.local,
+            last_known=self.world.last_known,
             zones=len(self.world.catalogue.zones),
             read_backlog=lambda: self.backlog,
             stats=self.world.metrics.stats,
@@ -59,7 +59,7 @@ class Watched:
     def fresh(self) -> None:
         """Let every zone have a fresh state, which ends the start."""
         zones = self.world.catalogue.zones
-        self.world.local.keep([zone_state(zone.zone_id) for zone in zones])
+        self.world.last_known.keep([zone_state(zone.zone_id) for zone in zones])
         self.read("zone_age_s")
 
     def read(self, name: str):
@@ -117,13 +117,13 @@ def test_start_is_over_after_a_minute_without_states(watched):
     assert watched.read("zone_age_s").value == 0.0
     watched.clocks.advance(60)
     assert watched.read("zone_age_s") is None
-    watched.world.local.keep([zone_state("z1", TICK_MS - 100_000)])
+    watched.world.last_known.keep([zone_state("z1", TICK_MS - 100_000)])
     assert watched.read("zone_age_s").value == pytest.approx(102.14)
 
 
 def test_start_goes_on_while_only_some_states_are_fresh(watched):
     """The others come from a snapshot, and are read anew a moment later."""
-    watched.world.local.keep([zone_state("z1"), zone_state("z2", TICK_MS - 500_000)])
+    watched.world.last_known.keep([zone_state("z1"), zone_state("z2", TICK_MS - 500_000)])
     assert watched.read("zone_age_s").value == 0.0
     watched.fresh()
     watched.world.now_ms += 20_000

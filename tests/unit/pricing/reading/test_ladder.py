@@ -97,7 +97,7 @@ async def test_state_older_than_the_limit_is_no_answer_wherever_it_is():
     world = LadderWorld()
     world.cache.put(zone_state("z1"))
     world.store.put(zone_state("z1"))
-    world.local.keep([zone_state("z1")])
+    world.last_known.keep([zone_state("z1")])
     world.now_ms = TICK_MS + OLDEST_MS + 1
     assert (await world.ladder.price(Z1)).source is Source.DEFAULT
     world.now_ms = TICK_MS + OLDEST_MS

@@ -38,7 +38,7 @@ class Recorder:
 def refresh_of(world, *, feed=None, directory=None, recorder=None, every_s=60.0):
     clock = StateClock(world.clock, lambda: 0.0)
     parts = RefreshParts(
-        local=world.local,
+        last_known=world.last_known,
         cache=world.rungs.redis,
         store=world.rungs.database,
         clock=clock,
@@ -91,13 +91,14 @@ async def test_many_zones_are_read_in_slices():
     assert [len(read) for read in world.cache.reads] == [500, 500, 201]
 
 
-async def test_work_is_the_same_whatever_is_asked_meanwhile(world):
+async def test_work_is_the_same_whatever_is_asked_meanwhile():
+    world = LadderWorld(memo_ms=60_000)
     world.cache.put(*(zone_state(each.zone_id) for each in ZONES))
     refresh = refresh_of(world)
     await refresh.round()
     quiet = len(world.cache.reads)
     for _ in range(100):
-        world.ladder.remembered(ZONES[0], world.ladder.memo_since_s(world.policy))
+        await world.ladder.price(ZONES[0])
     await refresh.round()
     assert len(world.cache.reads) == 2 * quiet
 
@@ -121,7 +122,7 @@ async def test_clock_set_back_over_a_restart_makes_nothing_younger(world, tmp_pa
     await first.save()
     clock = StateClock(lambda: NOW_MS - 3_600_000, lambda: 0.0)
     parts = RefreshParts(
-        local=world.local,
+        last_known=world.last_known,
         cache=world.rungs.redis,
         store=world.rungs.database,
         clock=clock,

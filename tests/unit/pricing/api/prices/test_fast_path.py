@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fallback.mode import Level
+from pricing.access.auth import NotAuthenticated
 from pricing.api.app import ApiConfig
 from pricing.api.http.schemas import PriceAnswer, PriceAnswers
 from pricing.errors import DependencyUnavailable
@@ -131,7 +132,7 @@ async def test_fault_on_the_way_is_500_without_its_text(world):
     async def broken(*_):
         raise ZeroDivisionError("secret")
 
-    world.ladder.find = broken
+    world.ladder.prices = broken
     with capture_logs() as logs:
         response = await get(world)
     assert response.status_code == 500
@@ -163,6 +164,41 @@ async def test_headers_tell_the_breakers_states_as_they_are():
     assert (await get(world, "/nowhere")).headers["x-cache-status"] == "CLOSED"
     health = (await get(world, "/health")).json()
     assert health["services"]["redis"]["state"] == "CLOSED"
+
+
+async def test_who_may_not_is_refused_before_anything_is_looked_up(world):
+    def identify(_headers):
+        raise NotAuthenticated("Send an API key.", has_key=False)
+
+    await get(world)
+    looked = []
+    world.parts.gate.identify = identify
+    world.ladder.remembered = lambda *asked: looked.append(asked)
+    assert (await get(world)).status_code == 401
+    assert (await get(world, "/api/v1/zones/nowhere/price")).status_code == 401
+    assert looked == []
+
+
+async def test_each_read_looks_into_the_memo_once(world):
+    looked, remembered = [], world.ladder.remembered
+
+    def counted(zone_id, *moment):
+        looked.append(zone_id)
+        return remembered(zone_id, *moment)
+
+    world.ladder.remembered = counted
+    await get(world)
+    assert (looked, len(world.cache.reads)) == (["z1"], 1), "and where the store is asked too"
+    await get(world)
+    assert (looked, len(world.cache.reads)) == (["z1", "z1"], 1)
+
+
+async def test_price_while_the_process_drains_is_the_same_price(world):
+    before = await get(world)
+    world.parts.drain.begin()
+    after = await get(world)
+    assert (after.status_code, after.content) == (200, before.content)
+    assert after.headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/events/ride-requests", "/admin/anything"])
