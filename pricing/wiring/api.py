@@ -40,6 +40,8 @@ from pricing.wiring.writing import DEAD_LETTERS, open_write_path
 from pricing.writing.topics import topics_in_background
 from pricing.zones import ZoneLocator, load_catalogue
 
+_OPERATORS_IN_FLIGHT = 4
+
 
 @asynccontextmanager
 async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
@@ -47,49 +49,53 @@ async def open_api(settings: Settings) -> AsyncIterator[tuple[FastAPI, Drain]]:
 
     Raises `CatalogueError` and `KeysError`.
     """
-    catalogue = load_catalogue(settings.zones_file)
-    kafka, metrics, drain = kafka_config(settings), Metrics(), Drain()
-    guards = _read_guards(settings, metrics)
+    drain = Drain()
     async with AsyncExitStack() as stack:
-        gate = await stack.enter_async_context(
-            open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
-        )
-        write = await stack.enter_async_context(
-            open_write_path(settings, kafka, metrics.spool, wall_s=time.time)
-        )
-        await stack.enter_async_context(
-            topics_in_background(kafka, on_retry=metrics.retries.on_retry)
-        )
-        read = await stack.enter_async_context(
-            open_read_path(settings, kafka, catalogue, guards, metrics)
-        )
-        publisher = WatchedPublisher(write.publisher, observers=(guards.health, metrics.calls))
-        operations = PostgresOperations(
-            replace(database_config(settings), max_in_flight=4),
-            retry=database_retry(guards.policy, metrics),
-        )
-        parts = ApiDependencies(
-            catalogue=catalogue,
-            locator=ZoneLocator(catalogue),
-            ladder=read.ladder,
-            publisher=publisher,
-            now_ms=now_ms,
-            policy=lambda: guards.policy.now,
-            system=await stack.enter_async_context(
-                open_system_mode(settings, kafka, guards, read, write, publisher, metrics)
-            ),
-            audit=Audit(settings.instance_name, publisher, now_ms=now_ms),
-            operations=await stack.enter_async_context(operations),
-            letters=DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms),
-            health=guards.health,
-            metrics=metrics,
-            config=_api_config(settings),
-            drain=drain,
-            idempotency=write.answers,
-            dead_letters=None if write.delivery is None else write.delivery.burial.stats,
-            gate=gate,
-        )
-        yield create_app(parts), drain
+        yield create_app(await _open_dependencies(stack, settings, drain)), drain
+
+
+async def _open_dependencies(
+    stack: AsyncExitStack, settings: Settings, drain: Drain
+) -> ApiDependencies:
+    """What the application calls; `stack` closes it, the last opened first."""
+    catalogue, kafka = load_catalogue(settings.zones_file), kafka_config(settings)
+    metrics, enter = Metrics(), stack.enter_async_context
+    guards = _read_guards(settings, metrics)
+    gate = await enter(
+        open_gate(settings.keys_path, is_open=settings.auth == "open", wall_s=time.time)
+    )
+    # Before everything that publishes: the spool must still be open when the last of them closes.
+    write = await enter(open_write_path(settings, kafka, metrics.spool, wall_s=time.time))
+    await enter(topics_in_background(kafka, on_retry=metrics.retries.on_retry))
+    read = await enter(open_read_path(settings, kafka, catalogue, guards, metrics))
+    publisher = WatchedPublisher(write.publisher, observers=(guards.health, metrics.calls))
+    # After the paths that it reads: a step would take one that is closed for an outage.
+    system = await enter(open_system_mode(settings, kafka, guards, read, write, publisher, metrics))
+    return ApiDependencies(
+        catalogue=catalogue,
+        locator=ZoneLocator(catalogue),
+        ladder=read.ladder,
+        publisher=publisher,
+        now_ms=now_ms,
+        policy=lambda: guards.policy.now,
+        system=system,
+        audit=Audit(settings.instance_name, publisher, now_ms=now_ms),
+        operations=await enter(_operations(settings, guards.policy, metrics)),
+        letters=DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms),
+        health=guards.health,
+        metrics=metrics,
+        config=_api_config(settings),
+        drain=drain,
+        idempotency=write.answers,
+        dead_letters=None if write.delivery is None else write.delivery.burial.stats,
+        gate=gate,
+    )
+
+
+def _operations(settings: Settings, policy: CurrentPolicy, metrics: Metrics) -> PostgresOperations:
+    # Few queries at once: what operators look back at must not crowd out the reads of prices.
+    config = replace(database_config(settings), max_in_flight=_OPERATORS_IN_FLIGHT)
+    return PostgresOperations(config, retry=database_retry(policy, metrics))
 
 
 def database_retry(policy: CurrentPolicy, metrics: Metrics) -> Retry:
