@@ -56,7 +56,7 @@ class StateClock:
             self._adopt(moment_ms)
 
     def settle(self, newest_ms: int) -> None:
-        """Compare both clocks with the newest state that just arrived; take the one it proves."""
+        """Compare both clocks with the newest state that just arrived; adopt the wall if right."""
         own_ms, wall_ms = self.now_ms(), self._wall_ms()
         if wall_is_right(own_ms, wall_ms, newest_ms):
             _log.warning("wall clock taken over", step_ms=wall_ms - own_ms)

@@ -166,9 +166,7 @@ class RedisStates:
             except driver.ResponseError as refusal:
                 if not _lacks_read_scripts(refusal):
                     raise
-                _log.info(
-                    "redis reads switched to pipelines", error="read-only scripts are refused"
-                )
+                _log.info("read-only scripts refused, redis reads go by pipeline")
                 self._has_read_scripts = False
         pipeline = client.pipeline(transaction=False)
         for key in keys:

@@ -89,9 +89,17 @@ def dead_url() -> str:
     return f"postgresql://u:p@127.0.0.1:{free_ports(1)[0]}/d"
 
 
-async def test_entering_with_postgres_dead_does_no_io():
+async def test_entering_with_postgres_dead_succeeds():
     async with opened(dead_url(), replica_url=dead_url()):
         pass
+
+
+async def test_entering_connects_to_nobody(proxy, proxied_url):
+    """Neither while it is entered nor in the background."""
+    async with opened(proxied_url, replica_url=proxied_url) as states:
+        assert await proxy.accepted_of_others() == 0
+        await states.read([A])
+        assert await proxy.accepted_of_others() > 0
 
 
 async def test_refused_connection_fails_at_once():

@@ -62,9 +62,17 @@ async def stub() -> AsyncIterator[list[bytes]]:
     await server.wait_closed()
 
 
-async def test_entering_with_redis_dead_does_no_io():
+async def test_entering_with_redis_dead_succeeds():
     async with opened(f"redis://127.0.0.1:{free_ports(1)[0]}"):
         pass
+
+
+async def test_entering_connects_to_nobody(proxy, proxied_url):
+    """Neither while it is entered nor in the background."""
+    async with opened(proxied_url) as states:
+        assert await proxy.accepted_of_others() == 0
+        await states.read(["a"])
+        assert await proxy.accepted_of_others() > 0
 
 
 async def test_refused_connection_fails_at_once():

@@ -26,6 +26,8 @@ _HELD_CHUNKS = 256
 """Per direction and connection; beyond it the sender's own buffers fill up."""
 _RATE_SLICE_BYTES = 1_024
 _CONNECT_WITHIN_S = 5.0
+_FENCES = 5
+"""Connections of our own, one after the other: a task that was just started has its turn."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 _End = Enum("_End", "FIN RESET")
@@ -61,6 +63,7 @@ class TcpProxy:
         self.random = random.Random(seed)
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
+        self._clients: set[tuple[str, int]] = set()
         self._open = {"up": asyncio.Event(), "down": asyncio.Event()}
 
     @property
@@ -117,6 +120,7 @@ class TcpProxy:
             _reset(writer)  # taken by the kernel just before the port closed
             return
         self.accepted += 1
+        self._clients.add(writer.get_extra_info("peername"))
         link = _Link(self, writer)
         self._links.add(link)
         try:
@@ -124,6 +128,26 @@ class TcpProxy:
         finally:
             self._links.discard(link)
             link.gone.set()
+
+    async def accepted_of_others(self) -> int:
+        """Connections taken so far, with those that were under way when this was called.
+
+        The kernel hands connections over in order: one that was begun before ours, also by a task
+        in the background, is taken before ours is.
+        """
+        own = set()
+        for _ in range(_FENCES):
+            _, writer = await asyncio.open_connection(LOOPBACK, self.port)
+            own.add(writer.get_extra_info("sockname"))
+            try:
+                async with asyncio.timeout(_CONNECT_WITHIN_S):
+                    while not own <= self._clients:
+                        await asyncio.sleep(0)
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+        return len(self._clients - own)
 
     async def may_pass(self, direction: str) -> None:
         """Wait until bytes of this direction may go on."""
