@@ -296,7 +296,7 @@ async def share(first: Reading, second: Reading) -> None:
 
 
 async def both_until(first: Reading, second: Reading, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while not condition():
             await first.poll(0.1)
             await second.poll(0.1)

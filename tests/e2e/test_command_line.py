@@ -60,7 +60,7 @@ async def test_a_port_in_use_is_said_in_one_line(tmp_path):
 async def test_a_process_told_to_end_while_it_starts_ends_well(command, tmp_path):
     settings = {"EQUILIBRIUM_STATE_DIR": str(tmp_path / "state")}
     async with running(command, settings=settings, directory=tmp_path) as process:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not process.heeds(signal.SIGTERM):
                 await asyncio.sleep(0.01)
         assert await process.stop() == 0, process.log

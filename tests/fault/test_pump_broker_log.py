@@ -89,7 +89,7 @@ async def started(broker: ApacheKafka) -> AsyncIterator[KafkaConfig]:
 
 
 async def until_delivered(path: Pumped) -> None:
-    await until(lambda: not path.spool.stats().records, "delivered", within_s=30)
+    await until(lambda: not path.spool.stats().records, "delivered")
 
 
 async def log_of(config: KafkaConfig) -> list[str]:
@@ -121,7 +121,7 @@ async def outlive(broker: ApacheKafka, path: Pumped, oracle: Oracle, ballast: Pa
     running = asyncio.create_task(load.run())
     await until(lambda: broker.pid is None, "the broker gives up", within_s=60)
     assert "No space left on device" in broker.log.read_text()
-    await until(lambda: path.pump.state is PumpState.SPOOLING, "spooling", within_s=20)
+    await until(lambda: path.pump.state is PumpState.SPOOLING, "spooling")
     ballast.unlink()  # noqa: ASYNC240 - a moment
     await broker.start()
     await load.stop()
@@ -178,7 +178,7 @@ async def produce_with_the_time_of_then(config: KafkaConfig, events: list[Event]
     """What a producer does that stamps a record with its event's own time."""
     then_ms = int((time.time() - HOUR_S) * 1000)
     producer = AIOKafkaProducer(bootstrap_servers=config.bootstrap_servers)
-    async with asyncio.timeout(20), producer:
+    async with asyncio.timeout(60), producer:
         for event in events:
             record = encode(event)
             await producer.send_and_wait(

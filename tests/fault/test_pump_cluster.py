@@ -73,7 +73,7 @@ async def under_load(place: Cluster, directory: Path) -> AsyncIterator[Trial]:
         finally:
             await load.stop()
             await running
-        await until(lambda: not path.spool.stats().records, "delivered", within_s=30)
+        await until(lambda: not path.spool.stats().records, "delivered")
 
 
 async def test_rolling_restart_costs_no_producer_and_no_event(place, tmp_path):

@@ -60,7 +60,7 @@ async def test_code_costs_no_event_and_no_order(kafka, proxy, config, tmp_path, 
         await path.publisher.publish("ride-requests", before)
         proxy.answer = Answer(code, appended)
         await path.publisher.publish("ride-requests", after)
-        await until(lambda: not path.spool.stats().records, "delivered", within_s=15)
+        await until(lambda: not path.spool.stats().records, "delivered")
         assert proxy.answer.given == 1
         if code == LOST_RECORDS:
             await until(lambda: alarms(path) == {"lost_records"}, "the alarm")
@@ -108,7 +108,7 @@ async def test_lanes_that_share_a_burnt_producer_all_go_on(kafka, proxy, config,
         await until(lambda: len(path.pump.gate.in_flight) == config.partitions, "all under way")
         proxy.answer = Answer(INVALID_EPOCH, appended=False, is_last=True)
         proxy.passing.set()
-        await until(lambda: not path.spool.stats().records, "delivered", within_s=15)
+        await until(lambda: not path.spool.stats().records, "delivered")
         assert (path.renewals, proxy.answer.given) == (1, 1)
     log = await delivered(kafka, config)
     assert {event.id for event in events} <= set(log)
@@ -127,7 +127,7 @@ async def test_record_that_the_broker_itself_refuses_is_alone_put_aside(kafka, c
             good = records if partition == 0 else [r for r in records if r.key is not None]
             entries = [Entry(lane_of(topic, partition), pack(record)) for record in good]
             await path.spool.append(entries, durability=Durability.DURABLE, timeout_s=5)
-        await until(lambda: not path.spool.stats().records, "delivered", within_s=20)
+        await until(lambda: not path.spool.stats().records, "delivered")
         (letter,) = path.box.letters()
         assert (letter.error_class, letter.lane) == ("87", f"{topic}/0")
     log = await read_topic(direct, topic)
@@ -146,8 +146,8 @@ async def test_refused_record_of_every_topic_is_copied_and_holds_up_nothing(
     proxy.answer = Answer(10, appended=False, times=10_000, concerns=holds_poison)
     async with pumped(config, tmp_path) as path:
         await path.publisher.publish(topic, [event])
-        await until(path.box.letters, "a dead letter", within_s=15)
-        await until(lambda: not path.spool.stats().records, "the copy delivered", within_s=15)
+        await until(path.box.letters, "a dead letter")
+        await until(lambda: not path.spool.stats().records, "the copy delivered")
         assert not alarms(path)
     direct = kafka_config_for(kafka, config.topic_prefix)
     (copy,) = await read_topic(direct, dlq_of(full_name(direct, topic)))

@@ -37,7 +37,7 @@ async def fresh_event_flows(path: Pumped, oracle: Oracle) -> float:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     await oracle.publish(path.publisher, 1)
-    await until(lambda: not path.spool.stats().records, "everything is delivered", within_s=30)
+    await until(lambda: not path.spool.stats().records, "everything is delivered")
     return loop.time() - began_s
 
 

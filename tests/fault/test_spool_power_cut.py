@@ -42,7 +42,7 @@ class Ear:
                 self.heard_s[int(line.split()[3])] = time.monotonic()
 
     async def wait_for(self, acks: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.said.acked) < acks:
                 await asyncio.sleep(0.01)
 

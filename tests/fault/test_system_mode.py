@@ -80,7 +80,7 @@ async def until_mode(api: Api, *modes: str, within_s: float) -> tuple[dict[str, 
         await asyncio.sleep(0.05)
 
 
-async def until_drained(api: Api, within_s: float = 10) -> None:
+async def until_drained(api: Api, within_s: float = 60) -> None:
     """Once nothing waits for Kafka: the change to normal is an event itself."""
     end_s = time.monotonic() + within_s
     while events := (await mode_of(api))["backlog"]["events"]:

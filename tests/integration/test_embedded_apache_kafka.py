@@ -54,7 +54,7 @@ async def consume(bootstrap_servers: str, count: int) -> list[bytes]:
     try:
         consumer.assign([TopicPartition(TOPIC, 0)])
         await consumer.seek_to_beginning()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return [(await consumer.getone()).value for _ in range(count)]
     finally:
         await consumer.stop()
@@ -80,7 +80,7 @@ async def test_frozen_broker_is_silent_until_thawed(own_kafka):
     done, _ = await asyncio.wait([producing], timeout=0.3)
     assert not done
     own_kafka.thaw()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await producing
 
 

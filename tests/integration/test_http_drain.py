@@ -28,14 +28,14 @@ class ApiProcess:
         self.url = ""
 
     async def line(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return (await self.process.stdout.readline()).decode().strip()
 
     def tell(self):
         self.process.stdin.write(b"go\n")
 
     async def exit_code(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
 
@@ -57,7 +57,7 @@ async def api_process():
 
 
 async def until_draining(client):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await client.get("/health/ready")).status_code == 200:
             await asyncio.sleep(0.01)
         return await client.get("/health/ready")
@@ -124,7 +124,7 @@ async def test_drain_begun_by_somebody_else_ends_the_server():
             on_started=port.set_result,
         )
     )
-    async with asyncio.timeout(5), httpx2.AsyncClient(verify=False) as client:
+    async with asyncio.timeout(60), httpx2.AsyncClient(verify=False) as client:
         answer = await client.get(f"http://127.0.0.1:{await port}/api/v1/zones/z1/price")
         assert answer.json()["source"] == "default"
         world.parts.drain.begin()

@@ -51,7 +51,7 @@ async def test_readback_reads_what_arrives_after_it_opened(kafka_config: KafkaCo
     async with _reading_back(kafka_config) as (_, delivery_check):
         delivery_check.acknowledge(["before", "a", "b", "never sent"])
         await _produce(kafka_config, ["a", "b"])
-        await until(lambda: delivery_check.missing == 2, "both events", within_s=10)
+        await until(lambda: delivery_check.missing == 2, "both events")
 
 
 async def test_readback_that_starts_over_reads_a_new_log_whole(own_directory):
@@ -62,13 +62,13 @@ async def test_readback_that_starts_over_reads_a_new_log_whole(own_directory):
             many = [f"a{number}" for number in range(20)]
             delivery_check.acknowledge(many)
             await _produce(config, many)
-            await until(lambda: delivery_check.missing == 0, "the first log", within_s=10)
+            await until(lambda: delivery_check.missing == 0, "the first log")
             await broker.kill()
             await broker.start()
             readback.start_over()
             delivery_check.acknowledge(["b"])
             await _produce(config, ["b"])
-            await until(lambda: delivery_check.missing == 0, "the second log", within_s=20)
+            await until(lambda: delivery_check.missing == 0, "the second log")
 
 
 async def test_readback_without_a_broker_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch):

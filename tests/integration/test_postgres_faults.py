@@ -75,7 +75,7 @@ async def until_idle(url: str) -> None:
     """Return once no session of ours runs a statement on the server."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                 " AND application_name = 'equilibrium' AND state <> 'idle'"

@@ -48,7 +48,7 @@ class World:
         entries = [Entry(lane, body) for body in bodies]
         return await self.spool.append(entries, durability=Durability.DURABLE, timeout_s=5)
 
-    async def drained(self, within_s: float = 10) -> None:
+    async def drained(self, within_s: float = 60) -> None:
         await until(lambda: not self.spool.stats().records, "drained", within_s)
 
     @property
@@ -219,7 +219,7 @@ async def test_what_is_under_way_is_bounded_by_one_batch_a_lane(world):
     world.sink.gate.clear()
     for lane in range(20):
         await world.append(b"a/%d" % lane, [b"x" * 1_000] * 700)
-    await until(lambda: world.sink.most_at_once == 20, "all lanes wait", within_s=10)
+    await until(lambda: world.sink.most_at_once == 20, "all lanes wait")
     assert max(records for _, records in world.sink.batches) <= QUICK.batch_records
     world.sink.gate.set()
     await world.drained(20)
@@ -248,7 +248,7 @@ async def test_alarms_go_on_after_a_diagnosis_that_breaks(world):
     world.sink.diagnose = break_once
     world.sink.gate.clear()
     await world.append(A, bodies(1))
-    await until(lambda: ("stalled", "a") in world.alarms, "the alarm", within_s=10)
+    await until(lambda: ("stalled", "a") in world.alarms, "the alarm")
     world.sink.gate.set()
 
 

@@ -47,7 +47,7 @@ class Service:
             yield process, client
 
     async def _until_live(self, client: httpx2.AsyncClient) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await client.get("/health/live")

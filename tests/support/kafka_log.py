@@ -88,12 +88,12 @@ class Reading:
         before = [r.offset for r in self.records[-200:] if place(r) == place(record)]
         assert not before or before[-1] < record.offset
 
-    async def until_open(self, slots: int = 6, within_s: float = 20) -> None:
+    async def until_open(self, slots: int = 6, within_s: float = 60) -> None:
         async with asyncio.timeout(within_s):
             while len(self.open) < slots:
                 await self.poll()
 
-    async def until_records(self, count: int, within_s: float = 20) -> list[ConsumedRecord]:
+    async def until_records(self, count: int, within_s: float = 60) -> list[ConsumedRecord]:
         async with asyncio.timeout(within_s):
             while len(self.records) < count:
                 await self.poll()

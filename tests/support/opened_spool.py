@@ -54,7 +54,7 @@ async def fill(spool: Spool, size: int) -> tuple[int, SpoolFull]:
 
 async def until(condition: Callable[[], object]) -> None:
     """Return once it holds. Raises `TimeoutError` after 5 s."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -70,7 +70,7 @@ async def deliver(spool: Spool, count: int, name: bytes = b"a") -> list[bytes]:
     """Take and acknowledge so many records of a lane, or a few more; their bodies."""
     lane = await lane_of(spool, name)
     bodies: list[bytes] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(bodies) < count:
             records = await lane.take(max_records=50, max_bytes=1 << 20)
             bodies += [record.body for record in records]

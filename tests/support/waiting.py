@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 _LOOK_EVERY_S = 0.01
+WITHIN_S = 60.0
+"""A condition that holds costs nothing of it; it ends a hang, and says nothing of speed."""
 
 
-async def until(condition: Callable[[], object], what: str, within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
     """Return once `condition()` holds. Fails the test, naming `what`, when it never does."""
     deadline = asyncio.get_running_loop().time() + within_s
     while not condition():
@@ -18,7 +20,7 @@ async def until(condition: Callable[[], object], what: str, within_s: float = 5.
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-def until_blocking(condition: Callable[[], object], what: str, within_s: float = 5.0) -> None:
+def until_blocking(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
     """The same for a test without an event loop."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -36,7 +36,7 @@ async def flight(store):
 
 async def settled(store, *lookups):
     store.released.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await asyncio.gather(*lookups, return_exceptions=True)
 
 

@@ -158,7 +158,7 @@ async def test_poke_brings_a_step_between_ticks():
     async with Orchestrator(CONFIG, signals.all(), observers=[told]) as orchestrator:
         signals.now["store"] = Reading(value="x", entered=Level(4), kept=Level(4), is_hard=True)
         orchestrator.step_now()
-        await until(lambda: orchestrator.level is Level.CRITICAL, "critical", 1.0)
+        await until(lambda: orchestrator.level is Level.CRITICAL, "critical")
 
 
 async def test_loop_goes_on_after_a_step_that_fails(monkeypatch):
@@ -176,10 +176,10 @@ async def test_loop_goes_on_after_a_step_that_fails(monkeypatch):
     async with orchestrator:
         monkeypatch.setattr(orchestrator, "step", failing)
         orchestrator.step_now()
-        await until(lambda: failures, "a step that failed", 1.0)
+        await until(lambda: failures, "a step that failed")
         signals.now["store"] = Reading(value="x", entered=Level(4), kept=Level(4), is_hard=True)
         orchestrator.step_now()
-        await until(lambda: orchestrator.level is Level.CRITICAL, "critical", 1.0)
+        await until(lambda: orchestrator.level is Level.CRITICAL, "critical")
 
 
 async def test_override_survives_the_process(tmp_path):
@@ -239,7 +239,7 @@ async def test_last_word_wins_on_a_disk_that_hangs(tmp_path, monkeypatch):
     assert not (await orchestrator.set_override(floor())).is_durable
     assert not await orchestrator.end_override()
     go.set()
-    await until(lambda: len(done) == 2, "both", 5.0)
+    await until(lambda: len(done) == 2, "both")
     assert (done, OverrideFile(tmp_path).load()) == (["save", "clear"], None)
 
 

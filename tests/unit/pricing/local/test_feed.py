@@ -60,7 +60,7 @@ async def _running(
 
 
 async def _sent(feed: Feed) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while feed.pending:
             await asyncio.sleep(0)
 

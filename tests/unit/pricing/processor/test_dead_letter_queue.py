@@ -43,7 +43,7 @@ async def queue(letters):
 
 
 async def sent(queue, partition=0):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while queue.is_waiting(partition):
             await asyncio.sleep(0.01)
 
