@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from benchmarks.benchmark import Case
-from fallback.breaker import BreakerConfig, CircuitBreaker, State
+from fallback.breaker import BreakerConfig, CircuitBreaker
 from fallback.errors import CircuitOpenError
 from fallback.guards.bulkhead import Bulkhead
 from fallback.guards.deadline import request_deadline
@@ -39,7 +39,7 @@ class _Breaker:
     def cases(self) -> Sequence[Case]:
         closed = CircuitBreaker("closed", BreakerConfig())
         forced = CircuitBreaker("open", BreakerConfig())
-        forced.force(State.FORCED_OPEN, for_s=None)
+        forced.force_open(for_s=None)
         bulkhead = Bulkhead("bench", 10)
 
         async def rejected() -> None:

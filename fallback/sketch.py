@@ -9,6 +9,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from fallback.ring import Ring
+
 _LEAST = 1e-5
 _GROWTH = 1.1
 """Width of a bucket: a quantile is at most 10 % above the true one, and never below it."""
@@ -19,19 +21,16 @@ _BOUNDS = [_LEAST * _GROWTH**bucket for bucket in range(_TOP)]
 """The greatest value of each bucket but the last, which takes everything."""
 
 
-class LatencySketch:
+class LatencySketch(Ring):
     """Quantiles of the values of the last `window_s`, forgotten in steps of `window_s / slots`."""
 
-    __slots__ = ("_newest", "_slots", "_sums", "_total", "_width_s")
+    __slots__ = ("_slots", "_sums", "_total")
 
     def __init__(self, window_s: float = 10.0, slots: int = 10) -> None:
-        if not (window_s > 0 and slots > 0):
-            raise ValueError(f"window_s={window_s!r}, slots={slots!r} must be positive")
-        self._width_s = window_s / slots
+        super().__init__(window_s, slots)
         self._slots = [array("I", bytes(4 * _BUCKETS)) for _ in range(slots)]
         self._sums = [0] * _BUCKETS
         self._total = 0
-        self._newest: int | None = None
 
     def record(self, now_s: float, value: float) -> None:
         """Count one value, in any unit; negative ones count as none."""
@@ -59,21 +58,6 @@ class LatencySketch:
                 return _LEAST * _GROWTH**bucket
         raise AssertionError("the sums do not add up to the total")
 
-    def clear(self) -> None:
-        """Forget everything."""
-        for index in range(len(self._slots)):
-            self._empty(index)
-
-    def _roll(self, now_s: float) -> int:
-        number = int(now_s // self._width_s)
-        size = len(self._slots)
-        if number != self._newest:
-            if self._newest is not None:
-                for passed in range(max(self._newest + 1, number - size + 1), number + 1):
-                    self._empty(passed % size)
-            self._newest = number
-        return number % size
-
     def _empty(self, index: int) -> None:
         slot = self._slots[index]
         for bucket, times in enumerate(slot):
@@ -83,19 +67,16 @@ class LatencySketch:
                 slot[bucket] = 0
 
 
-class ShareWindow:
+class ShareWindow(Ring):
     """How often each of a few things happened within the last `window_s`."""
 
-    __slots__ = ("_newest", "_slots", "_sums", "_width_s", "names")
+    __slots__ = ("_slots", "_sums", "names")
 
     def __init__(self, names: Sequence[str], window_s: float, slots: int = 60) -> None:
-        if not (window_s > 0 and slots > 0):
-            raise ValueError(f"window_s={window_s!r}, slots={slots!r} must be positive")
+        super().__init__(window_s, slots)
         self.names = tuple(names)
-        self._width_s = window_s / slots
         self._slots = [dict.fromkeys(self.names, 0) for _ in range(slots)]
         self._sums = dict.fromkeys(self.names, 0)
-        self._newest: int | None = None
 
     def record(self, now_s: float, name: str, times: int = 1) -> None:
         """Count it. Raises `KeyError` for a name that is not one of `names`."""
@@ -117,22 +98,6 @@ class ShareWindow:
         """Its share of everything, 0 to 1; 0 when nothing happened."""
         total = self.total(now_s)
         return self._sums[name] / total if total else 0.0
-
-    def clear(self) -> None:
-        """Forget everything."""
-        for slot in self._slots:
-            slot.update(dict.fromkeys(self.names, 0))
-        self._sums.update(dict.fromkeys(self.names, 0))
-
-    def _roll(self, now_s: float) -> int:
-        number = int(now_s // self._width_s)
-        size = len(self._slots)
-        if number != self._newest:
-            if self._newest is not None:
-                for passed in range(max(self._newest + 1, number - size + 1), number + 1):
-                    self._empty(passed % size)
-            self._newest = number
-        return number % size
 
     def _empty(self, index: int) -> None:
         slot = self._slots[index]

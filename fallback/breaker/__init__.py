@@ -3,16 +3,17 @@
     breaker = CircuitBreaker("redis", BreakerConfig())
     value = await breaker.call(lambda: client.get(key), fallback=lambda error: None)
 
-The files, from pure to shell: `config.py`, `window.py`, `machine.py` (every decision),
+The files, from pure to shell: `config.py`, `state.py`, `window.py`, `machine.py` (every decision),
 `breaker.py` (clock, classification, hooks), `registry.py` (breakers by name), `profiles.py`
-(configurations by name).
+(configurations by name). Imports `fallback`'s shared words (errors, clock, observer, ring) only.
 """
 
 from fallback.breaker.breaker import BreakerObserver, CircuitBreaker, Verdict
 from fallback.breaker.config import BreakerConfig
-from fallback.breaker.machine import Machine, Permit, Snapshot, State, Transition
+from fallback.breaker.machine import Machine
 from fallback.breaker.profiles import PROFILES, parse_breaker
 from fallback.breaker.registry import BreakerRegistry
+from fallback.breaker.state import Permit, Snapshot, State, Transition
 
 __all__ = [
     "PROFILES",

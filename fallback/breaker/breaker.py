@@ -7,11 +7,11 @@ import inspect
 import random as random_module
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from types import TracebackType
 from typing import ParamSpec, Protocol, TypeVar, overload
 
 from fallback.breaker.config import BreakerConfig
-from fallback.breaker.machine import Machine, Permit, Snapshot, State, Transition
+from fallback.breaker.machine import Machine
+from fallback.breaker.state import Permit, Snapshot, State, Transition
 from fallback.clock import Monotonic, monotonic_s
 from fallback.errors import CircuitOpenError, RejectedLocally
 from fallback.observer import notify
@@ -139,10 +139,6 @@ class CircuitBreaker:
         if machine.rejects(now_s):
             raise self._rejection(now_s)
 
-    def guard(self) -> Guard:
-        """A single-use `async with` block around one call."""
-        return Guard(self)
-
     def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """Decorate a coroutine function; refuses a plain one, which would never be awaited."""
         if not inspect.iscoroutinefunction(function):
@@ -188,10 +184,10 @@ class CircuitBreaker:
         self._machine.reset(self._now_s())
         self._tell_changes()
 
-    def force(self, state: State, *, for_s: float | None) -> None:
-        """Put it into an operator's state, for so long or (None) until `reset`."""
+    def force_open(self, *, for_s: float | None) -> None:
+        """Let it admit nothing, by an operator's hand, for so long or (None) until `reset`."""
         now_s = self._now_s()
-        self._machine.force(state, now_s, None if for_s is None else now_s + for_s)
+        self._machine.force_open(now_s, None if for_s is None else now_s + for_s)
         self._tell_changes()
 
     def hasten(self) -> None:
@@ -214,27 +210,3 @@ class CircuitBreaker:
         for transition in self._machine.take_transitions():
             for observer in self._observers:
                 notify(observer.on_state_change, self.name, transition)
-
-
-class Guard:
-    """`async with breaker.guard(): …`: the block is the call."""
-
-    __slots__ = ("_breaker", "_permit")
-
-    def __init__(self, breaker: CircuitBreaker) -> None:
-        self._breaker = breaker
-        self._permit: Permit | None = None
-
-    async def __aenter__(self) -> None:
-        if self._permit is not None:
-            raise RuntimeError("a guard is for one call")
-        self._permit = self._breaker.acquire()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._permit is not None:
-            self._breaker.settle(self._permit, error)

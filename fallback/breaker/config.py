@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+from fallback.config_check import check_field
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerConfig:
@@ -40,7 +42,7 @@ class BreakerConfig:
     def __post_init__(self) -> None:
         """Check every range."""
         for field in fields(self):
-            _check(self, field.name, math.isfinite(getattr(self, field.name)))
+            check_field(self, field.name, math.isfinite(getattr(self, field.name)))
         positive = (
             "window_s",
             "buckets",
@@ -53,21 +55,18 @@ class BreakerConfig:
             "probe_lease_s",
         )
         for name in positive:
-            _check(self, name, getattr(self, name) > 0)
+            check_field(self, name, getattr(self, name) > 0)
         for name in ("failure_rate_threshold", "slow_call_rate_threshold"):
-            _check(self, name, 0 < getattr(self, name) <= 1)
-        _check(self, "wait_growth", self.wait_growth >= 1)
-        _check(self, "wait_jitter", 0 <= self.wait_jitter < 1)
+            check_field(self, name, 0 < getattr(self, name) <= 1)
+        check_field(self, "wait_growth", self.wait_growth >= 1)
+        check_field(self, "wait_jitter", 0 <= self.wait_jitter < 1)
         longest = self.max_wait_duration_in_open_s
-        _check(self, "max_wait_duration_in_open_s", longest >= self.wait_duration_in_open_s)
+        check_field(self, "max_wait_duration_in_open_s", longest >= self.wait_duration_in_open_s)
         needed = self.required_successes_in_half_open
-        _check(self, "required_successes_in_half_open", needed <= self.permitted_calls_in_half_open)
+        check_field(
+            self, "required_successes_in_half_open", needed <= self.permitted_calls_in_half_open
+        )
 
     def longest_wait_s(self) -> float:
         """No wait is longer than this: the cap with its jitter."""
         return self.max_wait_duration_in_open_s * (1 + self.wait_jitter)
-
-
-def _check(config: BreakerConfig, name: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(f"{name}={getattr(config, name)!r} is out of range")

@@ -15,73 +15,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
 
 from fallback.breaker.config import BreakerConfig
-from fallback.breaker.window import Counts, SlidingWindow
-
-
-class State(StrEnum):
-    """Where a breaker is. The last three are an operator's."""
-
-    CLOSED = "CLOSED"
-    OPEN = "OPEN"
-    HALF_OPEN = "HALF_OPEN"
-    FORCED_OPEN = "FORCED_OPEN"
-    """Admits nothing."""
-    DISABLED = "DISABLED"
-    """Admits everything and counts nothing."""
-    METRICS_ONLY = "METRICS_ONLY"
-    """Admits everything, counts, and never opens."""
-
+from fallback.breaker.state import Permit, Snapshot, State, Transition
+from fallback.breaker.window import SlidingWindow
 
 _CLOSED = State.CLOSED
 """Looked up once: the ordinary call pays for nothing else."""
 
-OPERATOR_STATES = frozenset({State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY})
-
-
 _KEPT_TRANSITIONS = 64
 """A machine that nobody watches forgets older ones."""
-
-
-class Permit(NamedTuple):
-    """Leave to make one call."""
-
-    generation: int
-    started_s: float
-    probe: int
-    """Number of the probe; 0 for an ordinary call."""
-
-
-class Transition(NamedTuple):
-    """One change of state, in the order in which they happened."""
-
-    old: State
-    new: State
-    at_s: float
-    counts: Counts
-    """What the window held at the moment of the change."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What an observer may know."""
-
-    state: State
-    generation: int
-    counts: Counts
-    successes_total: int
-    failures_total: int
-    slow_total: int
-    rejected_total: int
-    late_total: int
-    """Results dropped because their generation, or their lease, had ended."""
-    leases_expired_total: int
-    last_change_s: float
-    retry_after_s: float | None
 
 
 class Machine:
@@ -97,7 +40,7 @@ class Machine:
         self._next_probe = 1
         self._open_until_s = now_s
         self._openings = 0
-        self._operator_until_s: float | None = None
+        self._forced_until_s: float | None = None
         self._last_change_s = now_s
         self._successes = self._failures = self._slow = 0
         self._rejected = self._late = self._leases_expired = 0
@@ -110,8 +53,12 @@ class Machine:
         state = self.state
         if state is _CLOSED:
             return Permit(self.generation, now_s, 0)
-        if state in OPERATOR_STATES:
-            return self._acquire_under_operator(now_s)
+        if state is State.FORCED_OPEN:
+            self.expire(now_s)
+            if self.state is not _CLOSED:
+                self._rejected += 1
+                return None
+            return Permit(self.generation, now_s, 0)
         if state is State.OPEN:
             if now_s < self._open_until_s:
                 self._rejected += 1
@@ -136,18 +83,18 @@ class Machine:
     def record(self, permit: Permit, now_s: float, *, failed: bool) -> None:
         """Take the result of a call; it took from the permit's start until now."""
         if permit.generation != self.generation:
+            # Of an earlier state: what the dependency was then says nothing of what it is now.
             self._late += 1
             return
         slow = now_s - permit.started_s >= self._config.slow_call_duration_s
         if permit.probe:
             self._record_probe(permit, now_s, failed=failed or slow, slow=slow)
             return
-        state = self.state
-        if state is not _CLOSED and state is State.DISABLED:
-            return
+        # An ordinary permit of this generation is one of CLOSED: no other state gives any.
         self._count(failed=failed, slow=slow)
         self._window.record(now_s, failed=failed, slow=slow)
-        if (failed or slow) and state is _CLOSED and self._trips(now_s):
+        # Never at a success: the call that would show recovery must not be what opens it.
+        if (failed or slow) and self._trips(now_s):
             self._open(now_s)
 
     def release(self, permit: Permit) -> None:
@@ -157,16 +104,14 @@ class Machine:
 
     def reset(self, now_s: float) -> None:
         """Close, and forget everything: an operator says that the dependency is well."""
-        self._operator_until_s = None
+        self._forced_until_s = None
         self._openings = 0
         self._move(State.CLOSED, now_s)
 
-    def force(self, state: State, now_s: float, until_s: float | None) -> None:
-        """Put the breaker under an operator's hand, until then or (None) until `reset`."""
-        if state not in OPERATOR_STATES:
-            raise ValueError(f"state={state!r} is not an operator's")
-        self._operator_until_s = until_s
-        self._move(state, now_s)
+    def force_open(self, now_s: float, until_s: float | None) -> None:
+        """Admit nothing, by an operator's hand, until then or (None) until `reset`."""
+        self._forced_until_s = until_s
+        self._move(State.FORCED_OPEN, now_s)
 
     def hasten(self, now_s: float) -> None:
         """Cut the wait in OPEN short: the dependency was seen to be back. Probes decide as ever."""
@@ -175,9 +120,9 @@ class Machine:
 
     def expire(self, now_s: float) -> None:
         """End what is over: an operator's state, and leases. Call it now and then when idle."""
-        until_s = self._operator_until_s
+        until_s = self._forced_until_s
         if until_s is not None and now_s >= until_s:
-            self._operator_until_s = None
+            self._forced_until_s = None
             self._move(State.CLOSED, now_s)
         if self.state is State.HALF_OPEN:
             self._end_leases(now_s)
@@ -186,8 +131,8 @@ class Machine:
         """Seconds until a call may be admitted; None where a result or a person decides."""
         if self.state is State.OPEN:
             return max(0.0, self._open_until_s - now_s)
-        if self.state is State.FORCED_OPEN and self._operator_until_s is not None:
-            return max(0.0, self._operator_until_s - now_s)
+        if self.state is State.FORCED_OPEN and self._forced_until_s is not None:
+            return max(0.0, self._forced_until_s - now_s)
         return None
 
     def snapshot(self, now_s: float) -> Snapshot:
@@ -212,13 +157,6 @@ class Machine:
         self._transitions.clear()
         return taken
 
-    def _acquire_under_operator(self, now_s: float) -> Permit | None:
-        self.expire(now_s)
-        if self.state is State.FORCED_OPEN:
-            self._rejected += 1
-            return None
-        return Permit(self.generation, now_s, 0)
-
     def _acquire_probe(self, now_s: float) -> Permit | None:
         self._end_leases(now_s)
         if self.state is not State.HALF_OPEN or self._probes_are_taken():
@@ -226,6 +164,7 @@ class Machine:
             return None
         probe = self._next_probe
         self._next_probe += 1
+        # A lease: a probe whose caller hangs or is lost must not hold its place for ever.
         self._leases[probe] = now_s + self._config.probe_lease_s
         return Permit(self.generation, now_s, probe)
 
@@ -239,6 +178,7 @@ class Machine:
         )
 
     def _record_probe(self, permit: Permit, now_s: float, *, failed: bool, slow: bool) -> None:
+        # First, for the end of another's lease may decide, and this result then comes late.
         self._end_leases(now_s)
         if self.state is not State.HALF_OPEN or self._leases.pop(permit.probe, None) is None:
             self._late += 1
@@ -275,9 +215,11 @@ class Machine:
     def _open(self, now_s: float) -> None:
         config = self._config
         if self.state is State.CLOSED:
+            # A breaker that closes and opens again in short turns is not well: its waits grow on.
             was_well = now_s - self._last_change_s >= config.max_wait_duration_in_open_s
             self._openings = 0 if was_well else self._openings
         self._openings += 1
+        # Past 64 every wait has reached its cap, and a float would overflow in the end.
         growth = config.wait_growth ** min(self._openings - 1, 64)
         wait_s = min(config.wait_duration_in_open_s * growth, config.max_wait_duration_in_open_s)
         jitter = 1 + config.wait_jitter * (2 * self._random() - 1)

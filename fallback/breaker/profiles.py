@@ -2,9 +2,9 @@
 
 The first five are this service's own, one a kind of dependency. Their longest waits are those
 that operators know from elsewhere (cache 10 s, database 15 s, auth 20 s, external 30 s), reached
-by growing: the first wait is short, for most outages are. The others are figures in use in
-other systems, for whoever wants to behave like one of them: with "n failures in m calls" as a
-rate over at least m calls, and a wait that does not grow.
+by growing: the first wait is short, for most outages are. The others are for an operator who
+wants the fixed figures of a runbook instead (a setting names any of them): "n failures in m
+calls" as a rate over at least m calls, and a wait that does not grow.
 """
 
 from __future__ import annotations

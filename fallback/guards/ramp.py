@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fallback.config_check import check_field
+
 FULL = 100
 
 
@@ -31,14 +33,14 @@ class RampConfig:
     def __post_init__(self) -> None:
         """Check every range."""
         rising = all(low < high for low, high in zip(self.shares, self.shares[1:], strict=False))
-        _check(self, "shares", bool(self.shares) and rising and self.shares[0] > 0)
-        _check(self, "shares", self.shares[-1] < FULL)
-        _check(self, "step_s", self.step_s > 0)
-        _check(self, "jitter", 0 <= self.jitter < 1)
-        _check(self, "success_threshold", 0 < self.success_threshold <= 1)
-        _check(self, "slow_threshold", 0 <= self.slow_threshold <= 1)
-        _check(self, "minimum_number_of_calls", self.minimum_number_of_calls >= 1)
-        _check(self, "fall_back", self.fall_back >= 1)
+        check_field(self, "shares", bool(self.shares) and rising and self.shares[0] > 0)
+        check_field(self, "shares", self.shares[-1] < FULL)
+        check_field(self, "step_s", self.step_s > 0)
+        check_field(self, "jitter", 0 <= self.jitter < 1)
+        check_field(self, "success_threshold", 0 < self.success_threshold <= 1)
+        check_field(self, "slow_threshold", 0 <= self.slow_threshold <= 1)
+        check_field(self, "minimum_number_of_calls", self.minimum_number_of_calls >= 1)
+        check_field(self, "fall_back", self.fall_back >= 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +105,3 @@ def _is_good(config: RampConfig, ramp: Ramp) -> bool:
 
 def _until_s(config: RampConfig, now_s: float, random: float) -> float:
     return now_s + config.step_s * (1 + config.jitter * (2 * random - 1))
-
-
-def _check(config: RampConfig, name: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(f"{name}={getattr(config, name)!r} is out of range")

@@ -22,6 +22,7 @@ from typing import Protocol, TypeVar
 import stamina
 
 from fallback.clock import Monotonic, monotonic_s
+from fallback.config_check import check_field
 from fallback.guards.deadline import remaining_s
 from fallback.observer import notify
 
@@ -56,15 +57,10 @@ class RetryPolicy:
     """False for tests and for one lone caller."""
 
     def __post_init__(self) -> None:
-        ranges = {
-            "attempts": self.attempts >= 1,
-            "initial_wait_s": self.initial_wait_s > 0,
-            "factor": self.factor >= 1,
-            "longest_wait_s": self.longest_wait_s >= self.initial_wait_s,
-        }
-        for name, holds in ranges.items():
-            if not holds:
-                raise ValueError(f"{name}={getattr(self, name)!r} is out of range")
+        check_field(self, "attempts", self.attempts >= 1)
+        check_field(self, "initial_wait_s", self.initial_wait_s > 0)
+        check_field(self, "factor", self.factor >= 1)
+        check_field(self, "longest_wait_s", self.longest_wait_s >= self.initial_wait_s)
 
     def longest_waits_s(self) -> Iterator[float]:
         """The longest wait before each retry, without jitter; endless."""
@@ -103,11 +99,9 @@ class BudgetConfig:
     """Calls and retries older than this do not count."""
 
     def __post_init__(self) -> None:
-        for name in ("share", "floor_per_s"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)!r} is out of range")
-        if self.ttl_s < 1:
-            raise ValueError(f"ttl_s={self.ttl_s!r} is out of range")
+        check_field(self, "share", self.share >= 0)
+        check_field(self, "floor_per_s", self.floor_per_s >= 0)
+        check_field(self, "ttl_s", self.ttl_s >= 1)
 
 
 class RetryBudget:

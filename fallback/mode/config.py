@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from fallback.config_check import check_field
 from fallback.mode.scale import Scale
 
 
@@ -49,21 +50,16 @@ class ModeConfig:
     def __post_init__(self) -> None:
         """Check every range."""
         names = [spec.name for spec in self.inputs]
-        _check(self, "inputs", bool(names) and len(set(names)) == len(names))
+        check_field(self, "inputs", bool(names) and len(set(names)) == len(names))
         for name in ("tick_s", "up_dwell_s", "down_dwell_s", "reentry_window_s", "flap_window_s"):
-            _check(self, name, 0 < getattr(self, name) < math.inf)
+            check_field(self, name, 0 < getattr(self, name) < math.inf)
         for name in ("hold_s", "blind_after_s"):
-            _check(self, name, 0 <= getattr(self, name) < math.inf)
+            check_field(self, name, 0 <= getattr(self, name) < math.inf)
         for name in ("hold_after_reentries", "flap_turns", "median_ticks"):
-            _check(self, name, getattr(self, name) >= 1)
-        _check(self, "down_dwell_s", self.down_dwell_s >= self.tick_s)
+            check_field(self, name, getattr(self, name) >= 1)
+        check_field(self, "down_dwell_s", self.down_dwell_s >= self.tick_s)
 
     @property
     def up_ticks(self) -> int:
         """How many regular steps in a row make a reading believed."""
         return max(1, math.ceil(self.up_dwell_s / self.tick_s - 1e-9))
-
-
-def _check(config: ModeConfig, name: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(f"{name}={getattr(config, name)!r} is out of range")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fallback.config_check import check_field
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PumpConfig:
@@ -43,14 +45,9 @@ class PumpConfig:
 
     def __post_init__(self) -> None:
         """Check every range."""
+        may_be_zero = {"batching_window_ms", "slow_start_s", "dead_letters_per_minute"}
         for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            least = (
-                0
-                if name in {"batching_window_ms", "slow_start_s", "dead_letters_per_minute"}
-                else 0.001
-            )
-            if value < least:
-                raise ValueError(f"{name}={value!r} is out of range")
-        if self.retry_s > self.retry_most_s or self.parked_retry_s > self.parked_retry_most_s:
-            raise ValueError(f"retry_s={self.retry_s!r}: a first wait exceeds the longest one")
+            least = 0 if name in may_be_zero else 0.001
+            check_field(self, name, getattr(self, name) >= least)
+        check_field(self, "retry_most_s", self.retry_most_s >= self.retry_s)
+        check_field(self, "parked_retry_most_s", self.parked_retry_most_s >= self.parked_retry_s)

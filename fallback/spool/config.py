@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fallback.config_check import check_field
+
 MIB = 1 << 20
 
 
@@ -53,11 +55,11 @@ class SpoolConfig:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        _check(self, "segment_bytes", 1024 <= self.segment_bytes <= 1024 * MIB)
-        _check(self, "quota_bytes", self.quota_bytes >= 3 * self.segment_bytes)
-        _check(self, "free_floor_bytes", self.free_floor_bytes >= 0)
-        _check(self, "warn_percent", 0 < self.warn_percent <= self.shed_percent)
-        _check(self, "shed_percent", self.shed_percent <= 100)
+        check_field(self, "segment_bytes", 1024 <= self.segment_bytes <= 1024 * MIB)
+        check_field(self, "quota_bytes", self.quota_bytes >= 3 * self.segment_bytes)
+        check_field(self, "free_floor_bytes", self.free_floor_bytes >= 0)
+        check_field(self, "warn_percent", 0 < self.warn_percent <= self.shed_percent)
+        check_field(self, "shed_percent", self.shed_percent <= 100)
         positive = (
             "relaxed_sync_ms",
             "unsynced_bytes",
@@ -73,11 +75,6 @@ class SpoolConfig:
             "close_timeout_s",
         )
         for name in positive:
-            _check(self, name, getattr(self, name) > 0)
+            check_field(self, name, getattr(self, name) > 0)
         for name in ("cursor_interval_ms", "quarantine_bytes"):
-            _check(self, name, getattr(self, name) >= 0)
-
-
-def _check(config: SpoolConfig, name: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(f"{name}={getattr(config, name)!r} is out of range")
+            check_field(self, name, getattr(self, name) >= 0)

@@ -25,14 +25,7 @@ _OUTCOMES: tuple[tuple[type[DependencyError], str], ...] = (
     (DependencySaturated, "saturated"),
     (DependencyRefused, "refused"),
 )
-_STATES = (
-    State.CLOSED,
-    State.OPEN,
-    State.HALF_OPEN,
-    State.FORCED_OPEN,
-    State.DISABLED,
-    State.METRICS_ONLY,
-)
+_STATES = (State.CLOSED, State.OPEN, State.HALF_OPEN, State.FORCED_OPEN)
 """By their numbers in the metric."""
 
 
@@ -111,7 +104,7 @@ class BreakerMetrics:
     )
     states: Gauge = gauge(
         "circuit_breaker_state",
-        "0 closed, 1 open, 2 half-open; 3 forced open, 4 disabled, 5 metrics only.",
+        "0 closed, 1 open, 2 half-open, 3 forced open.",
         "service",
     )
     changes: Counter = counter(

@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fallback.breaker import Machine, State
-from tests.support.breaker_model import OPERATORS, Pair
+from fallback.breaker import Machine
+from tests.support.breaker_model import Pair
 
 INDEX = st.integers(0, 1_000_000)
 
@@ -13,7 +13,7 @@ INDEX = st.integers(0, 1_000_000)
 class BreakerMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.pair = Pair(Machine, State)
+        self.pair = Pair(Machine)
 
     def index(self, drawn):
         return drawn % len(self.pair.out)
@@ -45,9 +45,9 @@ class BreakerMachine(RuleBasedStateMachine):
     def a_call_is_cancelled(self, drawn):
         self.pair.cancel(self.index(drawn))
 
-    @rule(state=st.sampled_from(OPERATORS), quarters=st.none() | st.integers(1, 40))
-    def an_operator_steps_in(self, state, quarters):
-        self.pair.force(state, quarters)
+    @rule(quarters=st.none() | st.integers(1, 40))
+    def an_operator_forces_it_open(self, quarters):
+        self.pair.force_open(quarters)
 
     @rule()
     def an_operator_resets(self):

@@ -30,7 +30,6 @@ CONFIG = BreakerConfig(
 DRAWN = 0.8125
 """What jitter draws: waits are then an eighth longer, and end on a quarter of a second."""
 JITTER = 1.125
-OPERATORS = ("FORCED_OPEN", "DISABLED", "METRICS_ONLY")
 
 
 @dataclass
@@ -97,9 +96,9 @@ class Model:
         return admitted
 
     def _admits(self, now_s):
-        if self.state in OPERATORS:
+        if self.state == "FORCED_OPEN":
             self.expire(now_s)
-        if self.state in ("CLOSED", "DISABLED", "METRICS_ONLY"):
+        if self.state == "CLOSED":
             return True
         if self.state == "FORCED_OPEN":
             return False
@@ -133,7 +132,7 @@ class Model:
             self.good += not (failed or slow)
             self.bad += failed or slow
             self.decide(now_s)
-        elif self.state in ("CLOSED", "METRICS_ONLY"):
+        elif self.state == "CLOSED":
             self.count(failed, slow)
             self.results.append((now_s, failed, slow))
             self.judge_window(now_s, failed or slow)
@@ -162,10 +161,9 @@ class Model:
 class Pair:
     """A machine and its model, taken through the same steps; each step compares."""
 
-    def __init__(self, machine_class, state_class):
+    def __init__(self, machine_class):
         self.now_s = 0.0
         self.machine = machine_class(CONFIG, 0.0, lambda: DRAWN)
-        self.state_class = state_class
         self.model = Model()
         self.out = []
 
@@ -210,11 +208,11 @@ class Pair:
         self.machine.release(permit)
         assert self.machine.state is before
 
-    def force(self, name, quarters):
+    def force_open(self, quarters):
         until_s = None if quarters is None else self.now_s + quarters / 4
         self.model.operator_until_s = until_s
-        self.model.enter(name, self.now_s)
-        self.machine.force(self.state_class(name), self.now_s, until_s)
+        self.model.enter("FORCED_OPEN", self.now_s)
+        self.machine.force_open(self.now_s, until_s)
 
     def reset(self):
         self.model.operator_until_s = None
@@ -259,7 +257,7 @@ class Pair:
 
     def recover(self):
         """From anywhere, a healthy backend closes it within a bound, old probes hung or not."""
-        if self.machine.state.value in OPERATORS:
+        if self.machine.state.value == "FORCED_OPEN":
             self.reset()
         end_s = self.now_s + CONFIG.probe_lease_s * 3 + CONFIG.longest_wait_s() + 1
         while self.machine.state.value != "CLOSED" and self.now_s < end_s:
@@ -284,7 +282,7 @@ def walk(pair: Pair, random: Random, steps: int) -> None:
         elif draw < 0.93:
             step_of_a_call(pair, random, bad_share)
         elif draw < 0.95:
-            pair.force(random.choice(OPERATORS), random.choice((None, 2, 8)))
+            pair.force_open(random.choice((None, 2, 8)))
         elif draw < 0.97:
             pair.reset()
         elif draw < 0.98:

@@ -15,7 +15,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fallback.breaker import CircuitBreaker, State
+from fallback.breaker import CircuitBreaker
 from pricing.api.health.system import system_of
 from pricing.api.http.audit_trail import note_act
 from pricing.api.http.dependencies import ApiDependencies
@@ -57,7 +57,7 @@ class Admin:
         breaker = self._breaker(request)
         wish = parse(FORCE_OPEN, await json_text(request))
         before = breaker.state.value
-        breaker.force(State.FORCED_OPEN, for_s=wish.expires_in_s)
+        breaker.force_open(for_s=wish.expires_in_s)
         await note_act(
             self._parts,
             request,

@@ -149,24 +149,9 @@ async def test_hooks_that_fail_do_not_break_the_call(clock):
     assert await breaker.call(good) == 1
 
 
-async def test_a_guard_and_a_decorator_guard_the_same_way(breaker):
-    async with breaker.guard():
-        pass
+async def test_a_decorated_function_goes_through_the_breaker(breaker):
     assert await breaker(good)() == 1
-    assert breaker.snapshot().successes_total == 2
-    with pytest.raises(ValueError, match="block"):
-        async with breaker.guard():
-            raise ValueError("block")
-    assert breaker.snapshot().failures_total == 1
-
-
-async def test_a_guard_is_for_one_call(breaker):
-    guard = breaker.guard()
-    async with guard:
-        pass
-    with pytest.raises(RuntimeError):
-        async with guard:
-            pass
+    assert breaker.snapshot().successes_total == 1
 
 
 def test_a_plain_function_cannot_be_decorated(breaker):
@@ -175,7 +160,7 @@ def test_a_plain_function_cannot_be_decorated(breaker):
 
 
 async def test_an_operator_holds_it_open_until_the_end(breaker, clock):
-    breaker.force(State.FORCED_OPEN, for_s=30)
+    breaker.force_open(for_s=30)
     with pytest.raises(CircuitOpenError) as caught:
         await breaker.call(good)
     assert caught.value.retry_after_s == pytest.approx(30)
@@ -185,35 +170,16 @@ async def test_an_operator_holds_it_open_until_the_end(breaker, clock):
 
 
 async def test_a_forced_state_ends_without_a_call(breaker, clock):
-    breaker.force(State.DISABLED, for_s=5)
+    breaker.force_open(for_s=5)
     clock.now_s += 5
     breaker.expire()
     assert breaker.state is State.CLOSED
-
-
-async def test_metrics_only_counts_and_never_opens(breaker):
-    breaker.force(State.METRICS_ONLY, for_s=None)
-    await opened(breaker)
-    assert breaker.state is State.METRICS_ONLY
-    assert breaker.snapshot().counts.failures == 3
-
-
-async def test_disabled_admits_and_counts_nothing(breaker):
-    breaker.force(State.DISABLED, for_s=None)
-    await opened(breaker)
-    assert breaker.snapshot().failures_total == 0
-    assert breaker.state is State.DISABLED
 
 
 async def test_a_reset_closes_it(breaker):
     await opened(breaker)
     breaker.reset()
     assert await breaker.call(good) == 1
-
-
-def test_only_an_operators_state_can_be_forced(breaker):
-    with pytest.raises(ValueError, match="CLOSED"):
-        breaker.force(State.CLOSED, for_s=None)
 
 
 def test_the_registry_finds_breakers_by_name_and_refuses_a_second(breaker):
@@ -224,7 +190,7 @@ def test_the_registry_finds_breakers_by_name_and_refuses_a_second(breaker):
     assert list(registry) == [breaker]
     with pytest.raises(ValueError, match="redis"):
         registry.add(breaker)
-    breaker.force(State.FORCED_OPEN, for_s=None)
+    breaker.force_open(for_s=None)
     registry.reset_all()
     assert breaker.state is State.CLOSED
 

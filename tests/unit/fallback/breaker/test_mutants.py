@@ -69,10 +69,10 @@ def is_noticed(load: Callable[[], ModuleType]) -> bool:
             loaded = load()
             for after_quarters in (1, 23, 24, 25):
                 for by_reset in (False, True):
-                    pair = Pair(loaded.Machine, loaded.State)
+                    pair = Pair(loaded.Machine)
                     falls_again(pair, after_quarters, by_reset=by_reset)
             for seed in range(_WALKS):
-                walk(Pair(loaded.Machine, loaded.State), Random(seed), _STEPS)
+                walk(Pair(loaded.Machine), Random(seed), _STEPS)
     except Exception:  # noqa: BLE001 - whatever goes wrong, it was noticed
         return True
     return False

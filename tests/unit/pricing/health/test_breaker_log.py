@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from fallback.breaker import PROFILES, State
+from fallback.breaker import PROFILES
 from pricing.errors import DependencyUnavailable
 from pricing.health.breaker_log import BreakerLog
 from pricing.reading.guarded_store import new_breakers
@@ -29,7 +29,7 @@ def test_breaker_that_opens_is_told_with_its_failure_rate(redis):
 
 def test_operators_hand_and_its_end_are_told(redis):
     with capture_logs() as lines:
-        redis.force(State.FORCED_OPEN, for_s=None)
+        redis.force_open(for_s=None)
         redis.reset()
     assert [line["event"] for line in lines] == [
         "circuit breaker in an operator's hand",

@@ -64,7 +64,7 @@ def test_failing_or_slow_steps_do_not_count(ramps, clocks):
     assert ramps.share("redis") == 5
 
 
-@pytest.mark.parametrize("new", [State.OPEN, State.FORCED_OPEN, State.DISABLED])
+@pytest.mark.parametrize("new", [State.OPEN, State.FORCED_OPEN])
 def test_ramp_ends_when_the_breaker_goes_elsewhere(ramps, new):
     ramps.on_state_change("redis", change(State.HALF_OPEN, State.CLOSED))
     ramps.on_state_change("redis", change(State.CLOSED, new))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import generate_latest
 
-from fallback.breaker import PROFILES, State
+from fallback.breaker import PROFILES
 from pricing.metrics.api import Metrics
 from pricing.model import Source
 from pricing.reading.answer import FallbackReason
@@ -45,7 +45,7 @@ def test_every_name_that_dashboards_rely_on_is_there(metrics):
 
 def test_breaker_is_shown_before_its_first_call(metrics):
     (breaker,) = new_breakers({"redis": PROFILES["redis"]}, observers=(metrics.breakers,))
-    breaker.force(State.FORCED_OPEN, for_s=None)
+    breaker.force_open(for_s=None)
     breaker.reset()
     metrics.breakers.watch(breaker)
     assert value(metrics, "circuit_breaker_state", **REDIS) == 0

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from starlette.responses import Response
 
-from fallback.breaker import State
 from fallback.mode import Level
 from pricing.api.app import create_app
 from pricing.api.http.operator_schemas import Report
@@ -109,7 +108,7 @@ async def test_writes_are_refused_with_a_clear_text_while_the_database_is_gone()
     world = World()
     with_endpoint(world, Level.NORMAL, answered, writes_database=True)
     async with world.client() as client:
-        world.breakers["database"].force(State.FORCED_OPEN, for_s=None)
+        world.breakers["database"].force_open(for_s=None)
         refused = await client.get("/extra")
         world.breakers["database"].reset()
         taken = await client.get("/extra")
@@ -141,6 +140,6 @@ async def test_request_knows_what_is_degraded():
     async with world.client() as client:
         await client.get("/extra")
         assert seen == {"mode": False, "services": frozenset()}
-        world.breakers["redis"].force(State.FORCED_OPEN, for_s=None)
+        world.breakers["redis"].force_open(for_s=None)
         await client.get("/extra")
     assert seen == {"mode": True, "services": frozenset({"redis"})}

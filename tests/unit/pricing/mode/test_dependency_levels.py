@@ -34,7 +34,6 @@ SHARES = st.floats(0, 1)
         (OPEN, 0.5, 2, 3),
         (OPEN, 0.79, 2, 3),
         (OPEN, 0.8, 3, 3),
-        (Link(state=State.DISABLED), 1.0, 0, 0),
         (Link(state=State.CLOSED, failures=2, calls=10), 0.0, 0, 0),
         (Link(state=State.CLOSED, failures=3, calls=60), 0.0, 0, 1),
         (Link(state=State.CLOSED, failures=4, calls=60), 0.0, 1, 1),

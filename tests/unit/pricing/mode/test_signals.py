@@ -167,7 +167,7 @@ def test_other_requests_are_no_price_reads(watched):
 
 def test_breaker_closed_by_hand_is_well_at_once(watched):
     redis = watched.world.breakers["redis"]
-    redis.force(State.FORCED_OPEN, for_s=None)
+    redis.force_open(for_s=None)
     assert watched.read("redis").entered is Level.MODERATE
     redis.reset()
     assert watched.read("redis").entered is Level.NORMAL
@@ -201,7 +201,7 @@ def test_failures_in_a_row_count_before_the_breaker_opens(watched):
 def test_both_stores_gone_is_a_hard_fact(watched):
     watched.fresh()
     for name in ("redis", "database"):
-        watched.world.breakers[name].force(State.FORCED_OPEN, for_s=None)
+        watched.world.breakers[name].force_open(for_s=None)
     reading = watched.read("database")
     assert (reading.entered, reading.is_hard) == (Level.SEVERE, True)
     watched.world.now_ms += 3_700_000
@@ -221,7 +221,7 @@ def test_spool_is_read_as_it_stands(watched):
 def test_end_of_an_outage_clears_what_it_explains(watched):
     watched.fresh()
     redis = watched.world.breakers["redis"]
-    redis.force(State.FORCED_OPEN, for_s=None)
+    redis.force_open(for_s=None)
     watched.answer(Source.STALE_CACHE, 100)
     assert watched.read("stale_percent").value == 100.0
     redis.reset()
@@ -244,7 +244,7 @@ def test_what_a_ramp_keeps_from_a_store_is_no_stale_answer(watched):
 def test_end_of_an_outage_ends_the_burn_and_new_failures_burn(watched):
     watched.fresh()
     redis = watched.world.breakers["redis"]
-    redis.force(State.FORCED_OPEN, for_s=None)
+    redis.force_open(for_s=None)
     watched.answer(Source.DEFAULT, 500)
     watched.answer(Source.REDIS, 500)
     assert watched.read("budget_burn").value == pytest.approx(500.0)

@@ -136,7 +136,7 @@ async def test_breakers_are_listed_forced_open_and_reset(world):
 
 
 async def test_every_breaker_is_reset_at_the_seeds_address(world):
-    world.breakers["redis"].force(State.FORCED_OPEN, for_s=None)
+    world.breakers["redis"].force_open(for_s=None)
     async with world.client() as client:
         response = await client.post("/api/admin/reset-circuit-breakers")
     assert {one["state"] for one in response.json()["data"]} == {"CLOSED"}
