@@ -287,7 +287,8 @@ def status(
 def check_config() -> int:
     """Show the effective settings, secrets masked, and where each came from."""
     from pricing.cli.processes import check_files
-    from pricing.wiring.settings import effective, load_settings
+    from pricing.wiring.settings import load_settings
+    from pricing.wiring.settings_report import effective
 
     settings = load_settings()
     check_files(settings)
@@ -313,7 +314,7 @@ def _settings() -> Settings:
 def _warn_unknown() -> None:
     import os
 
-    from pricing.wiring.settings import unknown_settings
+    from pricing.wiring.settings_report import unknown_settings
 
     for name in unknown_settings(os.environ):
         sys.stderr.write(f"equilibrium: {name} is not a setting and is ignored\n")

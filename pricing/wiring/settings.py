@@ -1,7 +1,8 @@
 """The only reader of the environment: every setting, typed, checked, described.
 
 `load_settings` gives a frozen `Settings`; each part gets its own frozen configuration from it,
-so no part knows the environment or another part's settings.
+so no part knows the environment or another part's settings. What a value must be like stands in
+`settings_checks`, how settings are shown in `settings_report`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -24,13 +23,20 @@ from pydantic_settings import (
 )
 
 from fallback.breaker import PROFILES, parse_breaker
+from pricing.wiring.settings_checks import (
+    SCHEMES,
+    check_hosts,
+    check_loopback,
+    check_url,
+    check_windows,
+    dependency_names,
+)
 
 PREFIX = "EQUILIBRIUM_"
 API_KEY = f"{PREFIX}API_KEY"
 """What a client of the service shows; no setting of the service."""
 
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -242,12 +248,7 @@ class Settings(BaseSettings):
     @field_validator("readiness_requires")
     @classmethod
     def _known_dependencies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        aliases = {"postgres": "database"}
-        named = tuple(aliases.get(name, name) for name in value)
-        unknown = sorted(set(named) - {"redis", "database", "kafka"})
-        if unknown:
-            raise ValueError(f"unknown dependency {unknown[0]!r}; use redis, database, kafka")
-        return named
+        return dependency_names(value)
 
     @field_validator(
         "breaker_redis", "breaker_database", "breaker_kafka", "breaker_auth", "breaker_alert"
@@ -261,16 +262,13 @@ class Settings(BaseSettings):
     @classmethod
     def _right_url(cls, value: SecretStr | None, info: Any) -> SecretStr | None:
         if value is not None:
-            _check_url(value.get_secret_value(), _SCHEMES[info.field_name])
+            check_url(value.get_secret_value(), SCHEMES[info.field_name])
         return value
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _hosts_with_ports(cls, value: str) -> str:
-        for server in value.split(","):
-            host, _, port = server.strip().rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-                raise ValueError("use host:port, with commas between several")
+        check_hosts(value)
         return value
 
     @field_validator("kafka_ca_file")
@@ -282,36 +280,19 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
-        if not self.supply_hold_after_s < self.supply_unknown_after_s:
-            raise ValueError(
-                f"EQUILIBRIUM_SUPPLY_HOLD_AFTER_S={self.supply_hold_after_s} must be less than "
-                f"EQUILIBRIUM_SUPPLY_UNKNOWN_AFTER_S={self.supply_unknown_after_s}"
-            )
-        if self.grace_ms >= self.tick_s * 1000:
-            raise ValueError(
-                f"EQUILIBRIUM_GRACE_MS={self.grace_ms} must be shorter than "
-                f"EQUILIBRIUM_TICK_S={self.tick_s}"
-            )
+        check_windows(
+            tick_s=self.tick_s,
+            grace_ms=self.grace_ms,
+            hold_after_s=self.supply_hold_after_s,
+            unknown_after_s=self.supply_unknown_after_s,
+        )
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
             raise ValueError("EQUILIBRIUM_KAFKA_SASL_USERNAME and _PASSWORD are needed with SASL")
-        is_open = self.auth == "open" and not self.auth_open_anywhere
-        if is_open and self.http_host not in _LOOPBACK:
-            raise ValueError(
-                f"HTTP_HOST={self.http_host} is not loopback and AUTH=open lets everybody in; "
-                "use AUTH=keys, or set AUTH_OPEN_ANYWHERE=true to allow it"
-            )
+        if self.auth == "open" and not self.auth_open_anywhere:
+            check_loopback(self.http_host)
         return self
-
-
-_SCHEMES = {
-    "database_url": ("postgresql", "postgres"),
-    "database_replica_url": ("postgresql", "postgres"),
-    "redis_url": ("redis", "rediss", "valkey", "valkeys", "unix"),
-}
-_ALL_SCHEMES = frozenset(scheme for schemes in _SCHEMES.values() for scheme in schemes)
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -334,50 +315,3 @@ def _one_line(error: ValidationError) -> str:
     is_secret = "SecretStr" in str(Settings.model_fields[name].annotation)
     shown = "(secret)" if is_secret else repr(first["input"])
     return f"{PREFIX}{name.upper()}={shown}: {reason}"
-
-
-def unknown_settings(environment: Mapping[str, str]) -> list[str]:
-    """Names with our prefix that no setting has: most often a typo."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {API_KEY}
-    return sorted(
-        name for name in environment if name.startswith(PREFIX) and name.upper() not in known
-    )
-
-
-def effective(settings: Settings) -> list[tuple[str, str, str]]:
-    """Every setting as (variable, value with secrets masked, where it came from)."""
-    rows = []
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        shown = _masked(value.get_secret_value()) if isinstance(value, SecretStr) else str(value)
-        variable = f"{PREFIX}{name.upper()}"
-        if variable in os.environ:
-            origin = "environment"
-        else:
-            origin = ".env or command line" if name in settings.model_fields_set else "default"
-        rows.append((variable, shown, origin))
-    return rows
-
-
-def _check_url(url: str, schemes: tuple[str, ...]) -> None:
-    """Raise `ValueError` for what no driver could use; the message never quotes the URL."""
-    if url.partition("://")[0] not in schemes:
-        raise ValueError(f"the URL must begin with {schemes[0]}://")
-    try:
-        port = urlsplit(url).port
-    except ValueError:
-        raise ValueError("the URL's host or port cannot be read") from None
-    if port == 0:
-        raise ValueError("the URL's port cannot be 0")
-
-
-def _masked(secret: str) -> str:
-    """A URL without its password and its query, which may hold one; anything else not at all."""
-    scheme, separator, rest = secret.partition("://")
-    if not separator or scheme not in _ALL_SCHEMES:
-        return "********"
-    credentials, at, address = rest.rpartition("@")
-    user, colon, _ = credentials.partition(":")
-    host, question, _ = address.partition("?")
-    query = "?********" if question else ""
-    return f"{scheme}://{user}{':********' if colon else ''}{at}{host}{query}"
