@@ -105,7 +105,6 @@ class MemoryProducer:
 
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
-        self.last_success_at: float | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,10 +116,6 @@ class MemoryProducer:
         traceback: TracebackType | None,
     ) -> None:
         return None
-
-    @property
-    def connected(self) -> bool:
-        return not self._broker.is_down
 
     async def send(self, topic: str, events: Sequence[Event], *, timeout_s: float) -> None:
         await self.send_records(topic, [encode(event) for event in events], timeout_s=timeout_s)
@@ -137,12 +132,11 @@ class MemoryProducer:
         placed = [(self._partition(record, partition), record) for record in records]
         while self._broker.is_down:
             if not await self._broker.changed_by(deadline):
-                raise BrokerUnavailable("not connected")
+                raise BrokerUnavailable("not connected yet")
         for number, record in placed:
             self._broker.append(topic, number, record)
         if self._broker.loses_acks:
             raise PublishTimeout("not acknowledged", range(len(records)))
-        self.last_success_at = self._broker.now_ms() / 1000
 
     def _partition(self, record: WireRecord, partition: int | None) -> int:
         if partition is not None:

@@ -30,6 +30,9 @@ INPUTS = (RIDE_REQUESTS, DRIVER_STATUS)
 DLQ_SUFFIX = ".dlq"
 
 _DAY_MS = 86_400_000
+_BATCH_BYTES = 1_048_000
+"""Just below a broker's default limit for a batch: one record of the greatest size fits."""
+_DLQ_BATCH_BYTES = 2 * 1024 * 1024
 _NO_ERROR, _TOPIC_EXISTS = 0, 36
 _LOG_APPEND = {"message.timestamp.type": "LogAppendTime"}
 # Retention by the writer's own time would delete a late replay right after its ack.
@@ -42,7 +45,7 @@ _DLQ = {
     **_LOG_APPEND,
     "cleanup.policy": "delete",
     "retention.ms": str(30 * _DAY_MS),
-    "max.message.bytes": str(2 * 1024 * 1024),
+    "max.message.bytes": str(_DLQ_BATCH_BYTES),
 }
 # Until the projection has it in Postgres, and long after.
 _AUDIT = {**_LOG_APPEND, "cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}
@@ -89,6 +92,11 @@ def full_name(config: KafkaConfig, topic: str) -> str:
 def dlq_of(topic: str) -> str:
     """The dead-letter topic of a topic; both with or both without the prefix."""
     return topic + DLQ_SUFFIX
+
+
+def batch_bytes_at_most(topic: str) -> int:
+    """How large a batch a topic takes, as it is created here."""
+    return _DLQ_BATCH_BYTES if topic.endswith(DLQ_SUFFIX) else _BATCH_BYTES
 
 
 def all_topics(config: KafkaConfig) -> list[TopicFacts]:

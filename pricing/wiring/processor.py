@@ -36,6 +36,7 @@ from streaming.consuming.consumer import LogReader
 from streaming.consuming.records import ReaderTiming
 from streaming.dead_letter import DeadLetters
 from streaming.partitioning import partition_for
+from streaming.producing.batch_sender import BatchSender
 from streaming.producing.producer import EventProducer
 from streaming.topics import AUDIT, INPUTS, SYSTEM_MODES, ZONE_PRICES, full_name
 
@@ -99,7 +100,8 @@ async def _open_outputs(
     kafka = kafka_config(settings)
     cache = await stack.enter_async_context(RedisStates(redis_config(settings)))
     store = await stack.enter_async_context(PostgresStates(database_config(settings)))
-    producer = await stack.enter_async_context(EventProducer(kafka, now=time.time))
+    sender = await stack.enter_async_context(BatchSender(kafka, now=time.time))
+    producer = await stack.enter_async_context(EventProducer(sender, partitions=kafka.partitions))
     publisher = KafkaPublisher(producer, kafka, timeout_s=_PUBLISH_TIMEOUT_S)
     outputs = _outputs(cache, store, publisher, capacity=_HISTORY_TICKS * cities)
     return outputs, DeadLetterQueue(DeadLetters(producer, now_ms=now_ms))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from aiokafka import errors as driver
 
-from streaming.errors import BrokerError
+from streaming.errors import BrokerError, BrokerRefused, BrokerTimeout, BrokerUnavailable
 from streaming.translation import translated
 
 
@@ -100,6 +100,7 @@ class BatchFailed(BrokerError):
 
     `may_be_in_log`: nobody knows whether Kafka has it. `lost_records`: the broker's log ends
     before records that it had acknowledged. `whole_cluster`: not this topic alone is affected.
+    `leaf`: what it is in the words of `streaming.errors`; without it the verdict tells.
     """
 
     def __init__(
@@ -111,12 +112,24 @@ class BatchFailed(BrokerError):
         may_be_in_log: bool = False,
         lost_records: bool = False,
         whole_cluster: bool = False,
+        leaf: type[BrokerError] | None = None,
     ) -> None:
         super().__init__(reason, code=code)
         self.verdict = verdict
         self.may_be_in_log = may_be_in_log
         self.lost_records = lost_records
         self.whole_cluster = whole_cluster
+        self._leaf = leaf
+
+    def as_leaf(self) -> BrokerError:
+        """The same for who knows no batches: an error of `streaming.errors`."""
+        leaf = self._leaf
+        if leaf is None:
+            if self.verdict.action in (Action.OPERATOR, Action.POISON):
+                leaf = BrokerRefused
+            else:
+                leaf = BrokerTimeout if self.may_be_in_log else BrokerUnavailable
+        return leaf(self.reason, code=self.code)
 
 
 def verdict_on(error: BaseException) -> BatchVerdict:
@@ -133,7 +146,13 @@ def verdict_on(error: BaseException) -> BatchVerdict:
 def failure_of(error: BaseException, *, may_be_in_log: bool) -> BatchFailed:
     """Our error for what the driver raised about one batch."""
     told = translated(error)
-    return BatchFailed(verdict_on(error), told.reason, code=told.code, may_be_in_log=may_be_in_log)
+    return BatchFailed(
+        verdict_on(error),
+        told.reason,
+        code=told.code,
+        may_be_in_log=may_be_in_log,
+        leaf=type(told),
+    )
 
 
 class FencedLeaderEpochError(driver.BrokerResponseError):

@@ -67,8 +67,6 @@ class BatchSender:
         self._last_failure: BatchFailed | None = None
         self._room = ByteBudget(_REQUEST_BYTES)
         self._keeper: asyncio.Task[None] | None = None
-        self.last_success_at: float | None = None
-        """Epoch seconds of the newest acknowledgement."""
         self.renewals: Counter[str] = Counter()
         """Producers given up, by cause: a constant text."""
 
@@ -87,11 +85,6 @@ class BatchSender:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
 
-    @property
-    def connected(self) -> bool:
-        """Whether a connection to a broker stands."""
-        return self._generation is not None and self._generation.connected
-
     async def send(
         self, topic: str, partition: int, records: Sequence[bytes], *, size: int
     ) -> None:
@@ -102,14 +95,17 @@ class BatchSender:
         where nothing was sent.
         """
         async with self._room.taken(size):
-            generation = await self._ready()
+            generation = await self._ready(_READY_S)
             try:
                 await generation.send(topic, partition, records, int(self._now() * 1000))
             except BatchFailed as failure:
                 if failure.lost_records:
                     _log.error("kafka lost acknowledged records", topic=topic, partition=partition)
                 raise
-        self.last_success_at = self._now()
+
+    async def ready(self, timeout_s: float) -> None:
+        """Wait for a producer. Raises `BatchFailed`, with the reason, where none comes in time."""
+        await self._ready(timeout_s)
 
     def renew(self, cause: str) -> None:
         """Give the producer up and make another one."""
@@ -133,8 +129,8 @@ class BatchSender:
         finally:
             await finish_within(client.close(), _CLOSE_S)
 
-    async def _ready(self) -> Generation:
-        deadline = asyncio.get_running_loop().time() + _READY_S
+    async def _ready(self, timeout_s: float) -> Generation:
+        deadline = asyncio.get_running_loop().time() + timeout_s
         while (generation := self._generation) is None or generation.failed.is_set():
             changed = self._changed
             try:
@@ -196,7 +192,7 @@ def _start_failure(error: BrokerError) -> BatchFailed:
         verdict = _OPERATOR
     if verdict.action is not Action.OPERATOR:
         verdict = _RETRY
-    return BatchFailed(verdict, error.reason, code=error.code, whole_cluster=True)
+    return BatchFailed(verdict, error.reason, code=error.code, whole_cluster=True, leaf=type(error))
 
 
 def _what_is_wrong(client: AIOKafkaClient, place: TopicPartition) -> BatchFailed | None:

@@ -25,9 +25,8 @@ from streaming.producing.batch_errors import (
     failure_of,
 )
 from streaming.producing.record_batch import RecordBatch
+from streaming.topics import batch_bytes_at_most
 
-_BATCH_BYTES = 1_048_000
-"""Just below a broker's default limit for a batch: one record of the greatest size fits."""
 _PATIENCE_S = 1e9
 
 
@@ -67,11 +66,6 @@ class Generation:
         self._sender_task.add_done_callback(lambda _: self.fail("the driver's sender ended"))
 
     @property
-    def connected(self) -> bool:
-        connections = self._producer.client._conns  # noqa: SLF001 - no public way to know
-        return any(connection.connected() for connection in connections.values())
-
-    @property
     def _sender_task(self) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._producer._sender.sender_task  # noqa: SLF001 - see close
         return task
@@ -90,7 +84,7 @@ class Generation:
         Raises `UnreadableRecord`, and `BatchFailed`; `may_be_in_log` where the generation ended
         first.
         """
-        batch = _batch(records, timestamp_ms)
+        batch = _batch(topic, records, timestamp_ms)
         place = TopicPartition(topic, partition)
         ack = await self._submit(batch, place)
         self._under_way.add(ack)
@@ -154,9 +148,9 @@ class Generation:
         return failure
 
 
-def _batch(records: Sequence[bytes], timestamp_ms: int) -> RecordBatch:
+def _batch(topic: str, records: Sequence[bytes], timestamp_ms: int) -> RecordBatch:
     batch = RecordBatch(records, timestamp_ms)
-    if batch.size() > _BATCH_BYTES:
+    if batch.size() > batch_bytes_at_most(topic):
         raise BatchFailed(BatchVerdict(Action.POISON), "larger than a batch can be")
     return batch
 

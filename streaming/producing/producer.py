@@ -1,23 +1,20 @@
-"""Sends events to Kafka and says when it has them.
+"""Sends events to Kafka and says when it has them, for callers that keep nothing themselves.
 
-The live producer stands behind a `ProducerLink`. A failed batch burns it: the idempotent numbering
-then has a hole, and everything after it would be refused, so the link is dropped and a new one
-is made. Within one link, records of one key reach the log in the order in which they were
-given; a caller that sends again after a `PublishTimeout` may repeat an event, never lose one.
+Each call makes its own batches, and a partition carries one batch at a time: that keeps the
+order of a key within a call, and a record that Kafka refuses concerns only the call that gave
+it. A caller that sends again after a `PublishTimeout` may repeat an event, never lose one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import structlog
-
-from streaming.config import KafkaConfig
-from streaming.connection import growing_waits, why_start_failed
 from streaming.errors import (
     BrokerError,
     BrokerRefused,
@@ -25,49 +22,44 @@ from streaming.errors import (
     BrokerUnavailable,
     ProducerFull,
     PublishTimeout,
-    SequenceBroken,
 )
 from streaming.events.codec import WireRecord, encode
 from streaming.events.event_types import Event
+from streaming.events.packing import pack
 from streaming.partitioning import partition_for
-from streaming.producing.producer_link import ProducerLink
-from streaming.translation import translated, translating
+from streaming.producing.batch_errors import Action, BatchFailed, BatchVerdict
+from streaming.producing.batch_sender import BatchSender
 
-_log = structlog.get_logger(__name__)
-
-_CLOSE_S = 3.0
-_ABANDON_S = 0.2
+_BATCH_BYTES = 256 * 1024
+"""Times the partitions of all topics, one request stays far below a broker's 100 MB."""
 
 
 class EventProducer:
-    """A producer that is always there; whether Kafka is shows at each `send`.
+    """Sends through a `BatchSender` that somebody else opens and closes, from inside of it.
 
-    Entering starts it in the background and never fails; leaving takes at most some seconds,
-    with the broker dead too. `now` gives epoch seconds: the time stamp of each attempt, for
-    brokers that do not stamp by themselves. Records that wait for their acknowledgement hold at
-    most `max_pending_bytes`; more are refused with `ProducerFull`.
+    Records that wait for their acknowledgement hold at most `max_pending_bytes`; more are
+    refused with `ProducerFull`. The driver repeats a batch without an end: one that is under way
+    for `renew_s` gets a new producer. Leaving gives up what is under way, at once.
     """
 
     def __init__(
         self,
-        config: KafkaConfig,
+        sender: BatchSender,
         *,
-        now: Callable[[], float],
+        partitions: int,
         max_pending_bytes: int = 16 * 1024 * 1024,
+        renew_s: float = 60.0,
     ) -> None:
-        self._config = config
-        self._now = now
+        self._sender = sender
+        self._partitions = partitions
         self._max_pending_bytes = max_pending_bytes
-        self._pending_bytes = 0
-        self._link: ProducerLink | None = None
-        self._linked = asyncio.Event()
-        self._last_failure: BrokerError | None = None
-        self._keeper: asyncio.Task[None] | None = None
-        self.last_success_at: float | None = None
-        """Epoch seconds of the newest acknowledgement."""
+        self._renew_s = renew_s
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._running: set[asyncio.Task[None]] = set()
+        self.pending_bytes = 0
+        """Of records that are neither acknowledged nor given up."""
 
     async def __aenter__(self) -> Self:
-        self._keeper = asyncio.create_task(self._keep_linked(), name="event-producer")
         return self
 
     async def __aexit__(
@@ -76,17 +68,13 @@ class EventProducer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
-
-    @property
-    def connected(self) -> bool:
-        """Whether a connection to a broker stands. A silent broker is seen by `send` alone."""
-        return self._link is not None and self._link.connected
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def send(self, topic: str, events: Sequence[Event], *, timeout_s: float) -> None:
-        """Returns when Kafka acknowledged every event. `topic` is the full name.
+        """Return once Kafka acknowledged every event. `topic` is the full name.
 
         Raises:
             InvalidMessage: an event cannot be written; none was sent.
@@ -109,139 +97,143 @@ class EventProducer:
         if not records:
             return
         deadline = asyncio.get_running_loop().time() + timeout_s
-        placed = [(self._partition(record, partition), record) for record in records]
-        self._reserve(sum(record.size_bytes for record in records))
-        acks: list[asyncio.Future[Any]] = []
-        failure: BrokerError | None = None
+        shares = self._shares(topic, records, partition)
+        self._reserve(sum(share.size_bytes for share in shares))
         try:
-            with translating():
-                async with asyncio.timeout_at(deadline):
-                    await self._append(topic, placed, acks)
-        except BrokerError as error:
-            failure = error
-        finally:
-            self._pending_bytes -= sum(record.size_bytes for record in records[len(acks) :])
-        await self._acknowledged(acks, len(records), deadline, failure)
+            await self._sender.ready(timeout_s)
+        except BaseException as error:
+            self.pending_bytes -= sum(share.size_bytes for share in shares)
+            if isinstance(error, BatchFailed):
+                raise _unsent(error.as_leaf()) from error
+            raise
+        failures = await self._deliver(shares, deadline)
+        missing = sorted(place for share in shares for place in share.unacknowledged)
+        if missing:
+            cause = failures[0] if failures else None
+            raise _failure(shares, failures, missing, len(records)) from cause
 
-    def _reserve(self, size_bytes: int) -> None:
-        if self._pending_bytes + size_bytes > self._max_pending_bytes:
-            raise ProducerFull(f"{self._pending_bytes} bytes wait for their acknowledgement")
-        self._pending_bytes += size_bytes
+    def _shares(
+        self, topic: str, records: Sequence[WireRecord], partition: int | None
+    ) -> list[_Share]:
+        shares: dict[int, _Share] = {}
+        for place, record in enumerate(records):
+            number = self._partition(record) if partition is None else partition
+            share = shares.setdefault(number, _Share(topic, number))
+            share.add(place, pack(record))
+        return list(shares.values())
 
-    async def _ready_link(self) -> ProducerLink:
-        while (link := self._link) is None or link.burnt.is_set():
-            self._linked.clear()
-            await self._linked.wait()
-        return link
-
-    def _partition(self, record: WireRecord, partition: int | None) -> int:
-        if partition is not None:
-            return partition
+    def _partition(self, record: WireRecord) -> int:
         if record.key is None:
             raise ValueError("a record without a key needs a partition")
-        return partition_for(record.key, self._config.partitions)
+        return partition_for(record.key, self._partitions)
 
-    async def _append(
-        self,
-        topic: str,
-        placed: Sequence[tuple[int, WireRecord]],
-        acks: list[asyncio.Future[Any]],
-    ) -> None:
-        """Hand the records to the driver, one after the other; `acks` grows with each one."""
-        link = await self._ready_link()
-        await link.check_partitions(topic, max(partition for partition, _ in placed))
-        for partition, record in placed:
-            ack = await link.append(topic, partition, record, int(self._now() * 1000))
-            ack.add_done_callback(partial(self._settle, link, record.size_bytes))
-            acks.append(ack)
+    def _reserve(self, size_bytes: int) -> None:
+        if self.pending_bytes + size_bytes > self._max_pending_bytes:
+            raise ProducerFull(f"{self.pending_bytes} bytes wait for their acknowledgement")
+        self.pending_bytes += size_bytes
 
-    def _settle(self, link: ProducerLink, size_bytes: int, ack: asyncio.Future[Any]) -> None:
-        self._pending_bytes -= size_bytes
-        error = None if ack.cancelled() else ack.exception()
-        if error is None:
-            self.last_success_at = self._now()
-            link.proven = True
-        elif not link.burnt.is_set():
-            self._burn(link, translated(error))
-
-    def _burn(self, link: ProducerLink, error: BrokerError) -> None:
-        if isinstance(error, SequenceBroken):
-            # The first failure of a link: the hole in the numbering is not of our making.
-            _log.error("kafka lost acknowledged records or their numbering", code=error.code)
-        else:
-            _log.warning("producer burnt", reason=error.reason, code=error.code)
-        link.burn("the producer was burnt before the acknowledgement")
-
-    async def _acknowledged(
-        self,
-        acks: Sequence[asyncio.Future[Any]],
-        wanted: int,
-        deadline: float,
-        failure: BrokerError | None,
-    ) -> None:
-        if acks:
-            left_s = max(deadline - asyncio.get_running_loop().time(), 0)
-            await asyncio.wait(acks, timeout=left_s)
-        missing = [number for number, ack in enumerate(acks) if not _has_succeeded(ack)]
-        missing += range(len(acks), wanted)
-        if not missing:
-            return
-        if not acks:
-            raise self._nothing_sent(failure) from failure
-        cause = failure or next(map(_failure, filter(_has_failed, acks)), None)
-        if isinstance(cause, BrokerRefused):
-            raise cause
-        raise PublishTimeout(
-            f"{len(missing)} of {wanted} events not acknowledged", missing
-        ) from cause
-
-    def _nothing_sent(self, failure: BrokerError | None) -> BrokerError:
-        if failure is not None and not isinstance(failure, BrokerTimeout):
-            return failure
-        if self._link is None and self._last_failure is not None:
-            return self._last_failure
-        return BrokerUnavailable("not ready within the deadline")
-
-    async def _keep_linked(self) -> None:
-        """Make a link, wait until it burns, make the next one; on cancellation close the last."""
-        waits = growing_waits()
-        while True:
-            try:
-                link = ProducerLink(self._config)
-            except OSError as error:  # the CA file
-                self._note_failure(translated(error))
-            else:
-                await self._live(link)
-                if link.proven:
-                    waits = growing_waits()
-            await asyncio.sleep(next(waits))
-
-    async def _live(self, link: ProducerLink) -> None:
-        flush_s = _CLOSE_S
+    async def _deliver(self, shares: Sequence[_Share], deadline: float) -> list[BatchFailed]:
+        """Send every share; returns at the deadline at the latest, with what failed by then."""
+        tasks = {self._start(share): share for share in shares}
         try:
-            await link.start(2 * self._config.request_timeout_ms / 1000)
-            self._link = link
-            self._linked.set()
-            await link.burnt.wait()
-            flush_s = _ABANDON_S
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may succeed
-            self._note_failure(await why_start_failed(self._config, error))
+            left_s = max(deadline - asyncio.get_running_loop().time(), 0)
+            await asyncio.wait(tasks, timeout=left_s)
         finally:
-            self._link = None
-            await link.close(flush_s=flush_s)
+            # What the driver has cannot be taken back, and keeps its bytes until it ends. What
+            # still waits for its turn can, so that a caller's next attempt does not repeat it.
+            for task, share in tasks.items():
+                if not share.is_begun:
+                    task.cancel()
+        return list(_failures(tasks))
 
-    def _note_failure(self, error: BrokerError) -> None:
-        self._last_failure = error
-        _log.warning("kafka producer not started", reason=str(error))
+    def _start(self, share: _Share) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._send(share), name="event-producer")
+        self._running.add(task)
+        task.add_done_callback(partial(self._ended, share.size_bytes))
+        return task
+
+    def _ended(self, size_bytes: int, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self.pending_bytes -= size_bytes
+        if not task.cancelled():
+            task.exception()  # the caller may be gone; asyncio complains of what nobody looks at
+
+    async def _send(self, share: _Share) -> None:
+        async with self._turns[share.topic, share.partition]:
+            share.is_begun = True
+            for batch in share.batches():
+                await self._send_batch(share, batch)
+                share.acknowledged += len(batch)
+
+    async def _send_batch(self, share: _Share, batch: Sequence[bytes]) -> None:
+        size = sum(map(len, batch))
+        try:
+            async with asyncio.timeout(self._renew_s):
+                await self._sender.send(share.topic, share.partition, batch, size=size)
+        except TimeoutError:
+            reason = "a batch came to no end"
+            self._sender.renew(reason)
+            raise BatchFailed(BatchVerdict(Action.RENEW), reason, may_be_in_log=True) from None
 
 
-def _has_succeeded(ack: asyncio.Future[Any]) -> bool:
-    return ack.done() and not ack.cancelled() and ack.exception() is None
+@dataclass(slots=True)
+class _Share:
+    """What one call sends to one partition."""
+
+    topic: str
+    partition: int
+    places: list[int] = field(default_factory=list)
+    """Of the records, within the call."""
+    records: list[bytes] = field(default_factory=list)
+    size_bytes: int = 0
+    is_begun: bool = False
+    acknowledged: int = 0
+
+    def add(self, place: int, record: bytes) -> None:
+        self.places.append(place)
+        self.records.append(record)
+        self.size_bytes += len(record)
+
+    @property
+    def unacknowledged(self) -> Sequence[int]:
+        return self.places[self.acknowledged :]
+
+    def batches(self) -> Iterator[Sequence[bytes]]:
+        """The records in order, as many at a time as fit; one that is larger goes alone."""
+        batch: list[bytes] = []
+        size = 0
+        for record in self.records:
+            if batch and size + len(record) > _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(record)
+            size += len(record)
+        yield batch
 
 
-def _has_failed(ack: asyncio.Future[Any]) -> bool:
-    return ack.done() and not ack.cancelled() and ack.exception() is not None
+def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[BatchFailed]:
+    for task in tasks:
+        if not task.done() or task.cancelled() or (error := task.exception()) is None:
+            continue
+        if not isinstance(error, BatchFailed):
+            raise error
+        yield error
 
 
-def _failure(ack: asyncio.Future[Any]) -> BrokerError:
-    return translated(ack.exception() or TimeoutError())
+def _failure(
+    shares: Sequence[_Share], failures: Sequence[BatchFailed], missing: Sequence[int], total: int
+) -> BrokerError:
+    """What to tell a caller of whose records some are not acknowledged."""
+    leaves = [failure.as_leaf() for failure in failures]
+    if refusal := next((leaf for leaf in leaves if isinstance(leaf, BrokerRefused)), None):
+        return refusal
+    is_sent = any(share.acknowledged for share in shares)
+    is_under_way = sum(share.is_begun for share in shares) > len(failures)
+    if is_sent or is_under_way or any(failure.may_be_in_log for failure in failures):
+        return PublishTimeout(f"{len(missing)} of {total} events not acknowledged", missing)
+    return _unsent(leaves[0] if leaves else BrokerUnavailable("not sent within the deadline"))
+
+
+def _unsent(error: BrokerError) -> BrokerError:
+    """The error of a call of which nothing was sent: then a timeout leaves no doubt either."""
+    return BrokerUnavailable(error.reason) if isinstance(error, BrokerTimeout) else error

@@ -17,9 +17,8 @@ import pytest
 from streaming.config import KafkaConfig
 from streaming.consuming.consumer import LogReader
 from streaming.events.codec import decode
-from streaming.producing.producer import EventProducer
 from streaming.topics import INPUTS, ensure_topics, full_name
-from tests.support.kafka_log import HOUR_MS, Reading, ride_requests, wall_ms
+from tests.support.kafka_log import HOUR_MS, Reading, event_producer, ride_requests, wall_ms
 from tests.support.reader_process import timing_of
 
 OUTAGE_S = float(os.environ.get("READER_OUTAGE_S", "6"))
@@ -119,7 +118,7 @@ async def test_static_member_that_is_killed_and_comes_back_moves_nothing(config)
 async def test_outage_brings_every_event_once_and_no_slot_moves(own_kafka, config, instance_id):
     topic = full_name(config, INPUTS[0])
     async with (
-        EventProducer(config, now=time.time) as producer,
+        event_producer(config) as producer,
         reader_of(config, instance_id) as reader,
     ):
         reading = Reading(reader)

@@ -14,10 +14,10 @@ from pricing.zones import Catalogue
 from pricing.zones.zone_file import serialise_zones
 from streaming.events.codec import decode
 from streaming.events.event_types import DRIVER_STATUS, RIDE_REQUEST, Event, new_event_id, rfc3339
-from streaming.producing.producer import EventProducer
 from streaming.topics import ensure_topics, full_name
 from tests.support import servers
 from tests.support.grid_city import grid_zones
+from tests.support.kafka_log import event_producer
 from tests.support.processes import SHORT, SHORT_WINDOWS, environment, run_once, running
 from tests.support.surge_model import counts_at, multiplier
 from tests.support.whole_log import INPUTS, records_by_city, whole_topics
@@ -69,7 +69,7 @@ async def feed(kafka_config, zones, for_s: float, seed: int) -> None:
     """Random requests and heartbeats, with repeats, wrong zones and stragglers."""
     chance = random.Random(seed)
     ends_at = time.monotonic() + for_s
-    async with EventProducer(kafka_config, now=time.time) as producer:
+    async with event_producer(kafka_config) as producer:
         while time.monotonic() < ends_at:
             for topic in INPUTS:
                 events = [event(topic, chance, chance.choice(zones)) for _ in range(8)]

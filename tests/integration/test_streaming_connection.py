@@ -16,7 +16,6 @@ from streaming.config import KafkaConfig
 from streaming.consuming.consumer import LogReader
 from streaming.errors import BrokerError
 from streaming.producing.batch_sender import BatchSender
-from streaming.producing.producer import EventProducer
 from streaming.topics import ensure_topics
 from tests.support.kafka_log import HOUR_MS, wall_ms
 from tests.support.kafka_wire_proxy import KafkaWireProxy
@@ -50,11 +49,6 @@ async def sender(config: KafkaConfig, asked: Callable[[], Awaitable[None]]) -> N
         await asked()
 
 
-async def producer(config: KafkaConfig, asked: Callable[[], Awaitable[None]]) -> None:
-    async with EventProducer(config, now=time.time):
-        await asked()
-
-
 async def reader(config: KafkaConfig, asked: Callable[[], Awaitable[None]]) -> None:
     async with LogReader(config, ["a"], "group", None, rewind_ms=HOUR_MS, now_ms=wall_ms):
         await asked()
@@ -73,7 +67,7 @@ async def topics(config: KafkaConfig, asked: Callable[[], Awaitable[None]]) -> N
     await asked()
 
 
-@pytest.mark.parametrize("client", [sender, producer, reader, diagnosis, topics])
+@pytest.mark.parametrize("client", [sender, reader, diagnosis, topics])
 async def test_end_before_the_first_answer_leaves_no_connection(proxy, config, client: Client):
     async def asked() -> None:
         await until(lambda: proxy.unanswered, "the first question")

@@ -16,7 +16,7 @@ from streaming.errors import BrokerError
 from streaming.events.codec import decode
 from streaming.producing.producer import EventProducer
 from streaming.topics import INPUTS, ensure_topics, full_name
-from tests.support.kafka_log import HOUR_MS, QUICK, Reading, ride_request, wall_ms
+from tests.support.kafka_log import HOUR_MS, QUICK, Reading, event_producer, ride_request, wall_ms
 from tests.support.waiting import until
 
 Fault = Callable[[ApacheKafka], Awaitable[None]]
@@ -31,7 +31,7 @@ async def config(own_kafka) -> KafkaConfig:
 
 @pytest.fixture
 async def producer(config) -> AsyncIterator[EventProducer]:
-    async with EventProducer(config, now=time.time) as producer:
+    async with event_producer(config) as producer:
         yield producer
 
 

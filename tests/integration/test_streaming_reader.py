@@ -29,6 +29,7 @@ from tests.support.kafka_log import (
     QUICK,
     Reading,
     consumed,
+    event_producer,
     ride_request,
     ride_requests,
     wall_ms,
@@ -48,7 +49,7 @@ async def config(kafka, kafka_config) -> KafkaConfig:
 
 @pytest.fixture
 async def producer(config) -> AsyncIterator[EventProducer]:
-    async with EventProducer(config, now=time.time) as producer:
+    async with event_producer(config) as producer:
         yield producer
 
 
@@ -298,11 +299,18 @@ async def test_slots_of_a_static_member_that_stays_away_go_to_the_other(config):
         assert session_s - 1 < time.monotonic() - stopped < session_s + 4
 
 
-async def test_record_that_is_too_large_for_us_is_dead_lettered_whole(config, producer):
+async def test_record_as_large_as_a_broker_takes_is_dead_lettered_whole(config, producer):
+    """With its own headers and ours it is larger than what any other topic takes."""
     topic = topics_of(config)[0]
-    value = b"{" + b" " * 1_040_000 + b"}"
+    value = b"{" + b" " * 1_047_800 + b"}"
     record = replace(encode(ride_request()), value=value)
-    await producer.send_records(topic, [record], timeout_s=10)
+    theirs = AIOKafkaProducer(
+        bootstrap_servers=config.bootstrap_servers, max_request_size=2 * 1024 * 1024
+    )
+    async with asyncio.timeout(20), theirs:
+        await theirs.send_and_wait(
+            topic, record.value, record.key, partition=SLOT, headers=list(record.headers)
+        )
     async with reader_of(config) as reader:
         (read,) = await Reading(reader).until_records(1)
     with pytest.raises(InvalidMessage, match="too_large") as caught:
@@ -334,7 +342,7 @@ async def test_embedded_broker_hands_out_everything_once(own_directory):
             bootstrap_servers=tansu.bootstrap_servers, idempotence=False, fetch_max_wait_ms=20
         )
         await ensure_topics(config, timeout_s=20)
-        async with EventProducer(config, now=time.time) as producer, reader_of(config) as reader:
+        async with event_producer(config) as producer, reader_of(config) as reader:
             await producer.send(topics_of(config)[0], ride_requests(range(240)), timeout_s=10)
             reading = Reading(reader)
             records = await reading.until_records(240, within_s=40)

@@ -11,9 +11,9 @@ from pricing.processor.price_events import price_event
 from pricing.reading.price_topic import TopicStates
 from streaming.consuming.topic_tail import TopicTailReader
 from streaming.errors import BrokerError
-from streaming.producing.producer import EventProducer
 from streaming.topics import ZONE_PRICES, ensure_topics, full_name
 from tests.support.api import ZONES
+from tests.support.kafka_log import event_producer
 from tests.support.zone_states import STEP_MS, TICK_MS, zone_state
 
 WITHIN_S = 20.0
@@ -27,7 +27,7 @@ async def topic(kafka_config):
 
 @pytest.fixture
 async def publish(kafka_config, topic):
-    async with EventProducer(kafka_config, now=time.time) as producer:
+    async with event_producer(kafka_config) as producer:
 
         async def send(*states):
             await producer.send(topic, [price_event(state) for state in states], timeout_s=WITHIN_S)

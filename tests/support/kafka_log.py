@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from streaming.config import KafkaConfig
 from streaming.consuming.consumer import ConsumedRecord, LogReader, Polled, ReaderTiming
 from streaming.events.codec import WireRecord, encode
 from streaming.events.event_types import RIDE_REQUEST, Event, new_event_id
 from streaming.memory import MemoryLogReader
+from streaming.producing.batch_sender import BatchSender
+from streaming.producing.producer import EventProducer
 
 OCCURRED_MS = 1_767_323_045_678
 QUICK = ReaderTiming(session_timeout_ms=6_000, heartbeat_interval_ms=300)
@@ -20,6 +24,16 @@ HOUR_MS = 3_600_000
 
 def wall_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def event_producer(config: KafkaConfig, **limits: int) -> AsyncIterator[EventProducer]:
+    """A producer with a sender of its own; `limits` are those of `EventProducer`."""
+    async with (
+        BatchSender(config, now=time.time) as sender,
+        EventProducer(sender, partitions=config.partitions, **limits) as producer,
+    ):
+        yield producer
 
 
 def ride_request(number: int = 0, *, key: str = "nyc", **other: object) -> Event:

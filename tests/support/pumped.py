@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -121,6 +122,7 @@ async def admin_of(config: KafkaConfig) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def make_topic(config: KafkaConfig, name: str, partitions: int = 6, **settings: str) -> None:
+    """Create a topic, and return once the broker tells of it: a busy one takes its time."""
     async with admin_of(config) as admin:
         await admin.create_topics(
             [
@@ -132,3 +134,11 @@ async def make_topic(config: KafkaConfig, name: str, partitions: int = 6, **sett
                 )
             ]
         )
+
+        async def is_there() -> bool:
+            (described,) = await admin.describe_topics([name])
+            return not described["error_code"] and len(described["partitions"]) == partitions
+
+        async with asyncio.timeout(20):
+            while not await is_there():
+                await asyncio.sleep(0.05)
