@@ -1,4 +1,4 @@
-"""Logs what circuit breakers do: one line a change of state."""
+"""Logs each change of a circuit breaker's state."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fallback.breaker import State, Transition, Verdict
 
 _log = structlog.get_logger(__name__)
 
-_WORDS = {
+_EVENTS = {
     State.CLOSED: "circuit breaker closed",
     State.OPEN: "circuit breaker opened",
-    State.HALF_OPEN: "circuit breaker probes",
+    State.HALF_OPEN: "circuit breaker half-opened",
 }
 
 
@@ -20,9 +20,9 @@ class BreakerLog:
 
     def on_state_change(self, name: str, transition: Transition) -> None:
         counts = transition.counts
-        notify = _log.warning if transition.new is State.OPEN else _log.info
-        notify(
-            _WORDS.get(transition.new, "circuit breaker in an operator's hand"),
+        log = _log.warning if transition.new is State.OPEN else _log.info
+        log(
+            _EVENTS.get(transition.new, "circuit breaker set by an operator"),
             breaker=name,
             old_state=transition.old.value,
             new_state=transition.new.value,

@@ -1,7 +1,7 @@
 """What is known of the dependencies, from the calls that were made to them anyway.
 
-Asking costs nothing and opens no connection. Who needs an answer where no request comes
-by (a readiness rule, an idle instance) runs `pricing.health.probing` beside it.
+Reading it costs nothing and opens no connection. Where an answer is needed without requests (a
+readiness rule, an idle instance), `pricing.health.probing` runs beside it.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ class HealthSource(Protocol):
 
     @property
     def version(self) -> int:
-        """Another one means that `services` may tell something else."""
+        """Changes whenever `services` may give another answer."""
         ...
 
 
 class PassiveHealth:
-    """A health source that hears how calls end. What it has not heard of lately is unknown.
+    """A health source that observes how calls end. A dependency without recent calls is unknown.
 
-    `breakers` tells the states of the circuit breakers by the dependency's name; a service whose
-    breaker lets nothing through is unhealthy, whatever the last calls were.
+    `breakers` are named as their dependencies; a service whose breaker lets nothing through is
+    unhealthy, whatever the last calls were.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class PassiveHealth:
     def on_rejected(self, name: str) -> None: ...
 
     def on_state_change(self, name: str, transition: Transition) -> None:
-        """Note that something else is told from now on, as an observer of breakers."""
+        """Note that `services` answers differently from now on, as an observer of breakers."""
         del name, transition
         self.version += 1
 
@@ -122,9 +122,9 @@ class PassiveHealth:
         if not isinstance(error, DependencySaturated):
             self.version += self._calls[dependency].add(False, self._now_ms())
 
-    def noticed(self, dependency: str, error: DependencyError | None, *, when_idle_ms: int) -> None:
-        """Count what was seen on the side, where nothing was heard of it for so long."""
-        if not self.is_idle(dependency, when_idle_ms):
+    def note_if_idle(self, dependency: str, error: DependencyError | None, *, idle_ms: int) -> None:
+        """Count another source's result, if the dependency had no call for `idle_ms`."""
+        if not self.is_idle(dependency, idle_ms):
             return
         if error is None:
             self.succeeded(dependency)
@@ -132,7 +132,7 @@ class PassiveHealth:
             self.failed(dependency, error)
 
     def is_idle(self, dependency: str, for_ms: int) -> bool:
-        """Whether nothing was heard of a dependency for so long."""
+        """Whether a dependency had no call for `for_ms`; true before the first one."""
         last_ms = self._calls[dependency].last_ms
         return last_ms is None or self._now_ms() - last_ms >= for_ms
 
@@ -162,6 +162,7 @@ class _Calls:
 
     def add(self, is_good: bool, now_ms: int) -> bool:
         """Count a call; returns whether the status changed."""
+        # The oldest result falls out of the window with the append below.
         if len(self.results) == self.results.maxlen and not self.results[0]:
             self.failures -= 1
         self.results.append(is_good)

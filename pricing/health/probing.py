@@ -1,4 +1,4 @@
-"""Looks after dependencies that no call goes to: one probe a second each, and no more.
+"""Probes dependencies that have no calls: one probe a second each, and no more.
 
 Through the breaker where it lets calls through, so that it closes without traffic; beside it while
 it is open, only to see whether the dependency is back.
@@ -24,7 +24,7 @@ from pricing.health.passive import PassiveHealth
 _log = structlog.get_logger(__name__)
 
 _SOON = 0.1
-"""Share of its distance after which a probe follows one that went well."""
+"""Share of the interval after which a probe follows one that succeeded."""
 
 
 class ProbeObserver(Protocol):
@@ -43,7 +43,7 @@ async def probing(
     every_s: float = 1.0,
     timeout_s: float = 1.0,
 ) -> AsyncIterator[None]:
-    """While open, call the probe of each dependency that no other call was heard from.
+    """While open, call the probe of each dependency that had no other call for `every_s`.
 
     A probe that returns is a success; one that raises `DependencyError` or takes longer than
     `timeout_s` is a failure. At most one probe a dependency is under way. Probes go through
@@ -111,8 +111,8 @@ class _Probe:
 class _Watch:
     """What was seen of a dependency since its breaker opened.
 
-    Only what was gone can be back: a store that answers probes and fails calls is waited for.
-    One that is back and fails once more, while it starts, is believed after twice as many probes.
+    Only a store that failed probes can be back: one that answers probes and fails calls is waited
+    for. One that fails again after it was back, as while it starts, needs twice as many probes.
     """
 
     was_gone: bool = False
@@ -133,7 +133,7 @@ class _Watch:
 async def _keep_probing(health: PassiveHealth, probe: _Probe, every_s: float) -> None:
     watch = _Watch()
     while True:
-        rest_s = every_s
+        wait_s = every_s
         try:
             if probe.state is State.CLOSED:
                 watch = _Watch()
@@ -145,11 +145,11 @@ async def _keep_probing(health: PassiveHealth, probe: _Probe, every_s: float) ->
                 await probe.call()
                 health.succeeded(probe.dependency)
                 if probe.state is not State.CLOSED:
-                    rest_s = every_s * _SOON  # the verdict needs several probes
+                    wait_s = every_s * _SOON  # the verdict needs several probes
         except RejectedLocally:
             pass
         except DependencyError as error:
             health.failed(probe.dependency, error)
         except Exception:  # noqa: BLE001 # a fault in a probe must not end the probing
-            _log.exception("probe broke", dependency=probe.dependency)
-        await asyncio.sleep(rest_s)
+            _log.exception("probe failed unexpectedly", dependency=probe.dependency)
+        await asyncio.sleep(wait_s)

@@ -56,7 +56,7 @@ class Ramps:
         return self._ramps[name].admits(self._config, self._random())
 
     def advance(self) -> None:
-        """Let time go by; its owner calls this about once a second."""
+        """Let time pass; called once a step of the mode, about once a second."""
         if not self._is_ramping:
             return
         now_s = self._now_s()
@@ -66,10 +66,11 @@ class Ramps:
     def on_state_change(self, name: str, transition: Transition) -> None:
         if name not in self._ramps:
             return
+        # Only from half-open: a breaker that an operator resets is trusted at once.
         if transition.new is State.CLOSED and transition.old is State.HALF_OPEN:
             self._put(name, begin(self._config, self._now_s(), self._random()))
         elif transition.new is not State.HALF_OPEN:
-            # Open again, or in an operator's hand: nothing is ramped.
+            # Open again, or set by an operator: there is no load to give back.
             self._put(name, done(self._config))
 
     def on_call(self, name: str, verdict: Verdict, duration_s: float) -> None:
@@ -85,5 +86,5 @@ class Ramps:
         self._ramps[name] = ramp
         share = ramp.share(self._config)
         if share != was:
-            _log.info("ramp", dependency=name, share_percent=share)
-        self._is_ramping = any(not one.is_done(self._config) for one in self._ramps.values())
+            _log.info("share of the load changed", dependency=name, share_percent=share)
+        self._is_ramping = any(not ramp.is_done(self._config) for ramp in self._ramps.values())

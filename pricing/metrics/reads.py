@@ -42,7 +42,7 @@ class _Series:
         self._sum += amount * times
 
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str], per: int = 1) -> None:
-        """Make samples of them, in a unit of which one is so many of ours."""
+        """Make samples of them; `per`: how many of our units one of the metric's unit is."""
         passed = list(accumulate(self._counts))
         bounds = [*(str(float(bound / per)) for bound in self._bounds), "+Inf"]
         family.add_metric(labels, list(zip(bounds, passed, strict=True)), self._sum / per)

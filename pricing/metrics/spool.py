@@ -151,8 +151,8 @@ def _of(stats: SpoolStats | PumpStats | None) -> Mapping[str, float]:
 class SpoolMetrics:
     """What happens on the way to Kafka, as an observer of spools and of pumps.
 
-    It hears those of adopted spools too. States and totals are of the process's own spool alone:
-    they are read from it at each scrape (`status`), and their hooks here do nothing.
+    Adopted spools are observed too. States and totals are of the process's own spool alone: they
+    are read from it at each scrape (`status`), and their hooks here do nothing.
     """
 
     commit_s: Histogram = histogram(
@@ -228,7 +228,7 @@ class SpoolMetrics:
         self.dead_letter_rounds_s.observe(duration_s)
 
     def show_letters(self, letters: DeadLetterStats) -> None:
-        """Show what the box of dead letters holds. Counting it reads the disk, so it is told."""
+        """Show what the box of dead letters holds: a scrape does not read the disk for it."""
         self.dead_letters.clear()
         for error_class, count in letters.by_class.items():
             self.dead_letters.labels(error_class).set(count)

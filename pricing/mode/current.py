@@ -30,7 +30,7 @@ from streaming.events.event_types import rfc3339
 
 
 class CurrentPolicy:
-    """What holds now; an observer of the orchestrator."""
+    """The policy of the level in effect; an observer of the orchestrator."""
 
     __slots__ = ("_policies", "now")
 
@@ -39,7 +39,7 @@ class CurrentPolicy:
         self.now = policies[0]
 
     def of_stores(self, ramps: Ramps) -> ReadPolicy:
-        """What calls to the stores may do now."""
+        """What calls to the stores may do now; why a ramp differs is said at `ramping`."""
         return self.now.ramping if ramps.is_ramping else self.now.read
 
     def on_step(self, state: ModeState, seen_s: float) -> None:
@@ -54,7 +54,7 @@ class CurrentPolicy:
 class SystemMode:
     """The mode of this process: what it is, what it was, and an operator's hand on it.
 
-    Opened and closed by `pricing.wiring.modes`. Everything is told from memory.
+    Opened and closed by `pricing.wiring.modes`. Everything is answered from memory.
     """
 
     def __init__(
@@ -166,10 +166,11 @@ class SystemMode:
         return override_json(override, self.state.computed, self._orchestrator.remaining_s())
 
     def fleet_json(self) -> dict[str, Any]:
-        """What every instance said last; this one as it is now."""
-        mine, heard_ms = self.as_json(), self._fleet.heard_at_ms
+        """The last known mode of every instance; this one's as it is now."""
+        mine, read_ms = self.as_json(), self._fleet.read_at_ms
         own = {key: mine[key] for key in ("instance", "mode", "level", "since", "causes")}
         own |= {"override": mine["override"], "age_s": 0.0}
+        # This instance is in the topic too, only older; on its own it shows without Kafka.
         others = [
             instance
             for instance in self._fleet.instances()
@@ -177,5 +178,5 @@ class SystemMode:
         ]
         return {
             "instances": sorted([own, *others], key=lambda instance: str(instance["instance"])),
-            "heard_at": None if heard_ms is None else rfc3339(heard_ms),
+            "heard_at": None if read_ms is None else rfc3339(read_ms),
         }

@@ -10,7 +10,8 @@ from fallback.pump import PumpState
 
 _SHUT = (State.OPEN, State.FORCED_OPEN)
 _LEAST_FAILURES = 3
-"""Fewer failures are no rate: one false timeout among ten calls is no outage."""
+"""Fewer failures make no rate: one spurious timeout among ten calls is no outage."""
+# Each entered at the first figure and left beyond the second: `docs/operations/modes.md`.
 _RATE = (0.05, 0.02)
 _LOAD = (0.8, 0.5)
 _COVERAGE = (0.80, 0.95)
@@ -43,7 +44,7 @@ class Link:
 
 
 def redis_reading(redis: Link, database_load: float) -> Reading:
-    """`database_load`: share of the queries at once that Postgres may have and has."""
+    """`database_load`: share of the queries that Postgres may have at once and has, 0 to 1."""
     if redis.is_shut:
         return Reading(
             value=_word(redis),
@@ -72,7 +73,7 @@ def database_reading(database: Link, redis: Link, stale_coverage: float) -> Read
         entered=entered,
         kept=kept,
         threshold="both stores gone; critical below 80 % of last states",
-        # A stalled process sees failures everywhere: only breakers are proof enough.
+        # Failures in a row do not count here: a process that stalls sees them everywhere.
         is_hard=database.state in _SHUT and redis.state in _SHUT,
     )
 

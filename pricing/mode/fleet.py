@@ -1,4 +1,4 @@
-"""Hears what mode every instance is in, from the tail of the topic `system-modes`."""
+"""Knows what mode every instance is in, from the tail of the topic `system-modes`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from streaming.events.event_types import ModeChangedV1, rfc3339, to_ms
 _log = structlog.get_logger(__name__)
 
 _READ_S = 2.0
+"""Deadline of one read of the topic."""
 _EVERY_S = 3.0
-_LONGEST_REST_S = 30.0
+_LONGEST_WAIT_S = 30.0
 _GONE_MS = 180_000
 """An instance that missed three heartbeats is no part of the fleet any more."""
-_MOST = 1_000
+_INSTANCES_AT_MOST = 1_000
+"""Names come from a topic that others write to: without a bound, one of them could fill memory."""
 
 
 class TopicTail(Protocol):
@@ -32,9 +34,9 @@ class TopicTail(Protocol):
 
 
 class Fleet:
-    """The last word of every instance. Without Kafka it tells what it heard last. One loop.
+    """The last known mode of every instance, also while Kafka is away. One event loop.
 
-    `on_read` hears how each read went: None, or its error.
+    `on_read` is called after each read of the topic, with its error or None.
     """
 
     def __init__(
@@ -48,11 +50,11 @@ class Fleet:
         self._now_ms = now_ms
         self._on_read = on_read
         self._last: dict[str, tuple[int, dict[str, Any]]] = {}
-        self.heard_at_ms: int | None = None
+        self.read_at_ms: int | None = None
         """When Kafka was last read; None: never."""
 
     def instances(self) -> list[dict[str, Any]]:
-        """The instances that were heard of lately, by name."""
+        """The instances whose last event is younger than three minutes, by name."""
         now_ms = self._now_ms()
         return [
             {**body, "age_s": round(max(0, now_ms - at_ms) / 1000, 1)}
@@ -60,10 +62,10 @@ class Fleet:
             if now_ms - at_ms < _GONE_MS
         ]
 
-    def heard(self, at_ms: int, body: dict[str, Any]) -> None:
-        """Take an instance's word, unless a newer one is known."""
+    def note(self, at_ms: int, body: dict[str, Any]) -> None:
+        """Keep an instance's mode as of `at_ms`, unless a newer one is known."""
         known = self._last.get(body["instance"])
-        if known is None and len(self._last) >= _MOST:
+        if known is None and len(self._last) >= _INSTANCES_AT_MOST:
             oldest = min(self._last, key=lambda name: self._last[name][0])
             del self._last[oldest]
         if known is None or at_ms >= known[0]:
@@ -71,7 +73,7 @@ class Fleet:
 
     async def run(self) -> None:
         """Follow the topic until cancelled; waits longer and longer while Kafka is away."""
-        rest_s = _EVERY_S
+        wait_s = _EVERY_S
         while True:
             try:
                 for record in await self._tail.read(_READ_S):
@@ -79,12 +81,12 @@ class Fleet:
             except BrokerError as error:
                 _log.info("fleet topic read failed", error=str(error))
                 self._on_read(error)
-                rest_s = min(rest_s * 2, _LONGEST_REST_S)
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
             else:
                 self._on_read(None)
-                rest_s = _EVERY_S
-                self.heard_at_ms = self._now_ms()
-            await asyncio.sleep(rest_s)
+                wait_s = _EVERY_S
+                self.read_at_ms = self._now_ms()
+            await asyncio.sleep(wait_s)
 
     def _take(self, record: ConsumedRecord) -> None:
         try:
@@ -93,7 +95,7 @@ class Fleet:
             _log.warning("mode event was unreadable", error=str(error))
             return
         if not isinstance(payload, ModeChangedV1) or payload.kind == "computed":
-            return  # under an override, what the inputs say is not what holds
+            return  # under an override, the computed level is not the one in effect
         body = {
             "instance": payload.instance,
             "mode": payload.mode,
@@ -102,4 +104,5 @@ class Fleet:
             "causes": payload.causes,
             "override": payload.override,
         }
-        self.heard(to_ms(payload.occurred_at), body)
+        # A tail starts anywhere and partitions interleave, so events may come out of order.
+        self.note(to_ms(payload.occurred_at), body)

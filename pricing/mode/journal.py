@@ -1,7 +1,7 @@
-"""Keeps the mode's changes and tells them: to the log, to whoever listens, and to Kafka.
+"""Keeps the mode's changes, logs them and publishes them to Kafka.
 
-Kafka is told through the spool, so a change that happens while Kafka is dead arrives later. A
-heartbeat follows every `heartbeat_s`, so that a tail of the topic holds every instance.
+They go through the spool, so a change that happens while Kafka is dead arrives later. A
+heartbeat follows every `heartbeat_s`, so that the tail of the topic holds every instance.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from streaming.topics import SYSTEM_MODES
 _log = structlog.get_logger(__name__)
 
 _KEPT = 2_000
-_WAITING = 256
+"""About 17 hours of a mode that changes as often as the shipped dwells allow, 63 s a pair."""
+_WAITING_AT_MOST = 256
+"""Beyond it the oldest is given up: where the spool takes nothing, the newest says more."""
 _SOURCE = "/equilibrium/api"
 
 
@@ -38,8 +40,8 @@ class ModeJournal:
         self.entries: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._publisher = publisher
         self._now_ms = now_ms
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=_WAITING)
-        self._news = asyncio.Event()
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=_WAITING_AT_MOST)
+        self._has_news = asyncio.Event()
         self._state: ModeState | None = None
         self._override: Override | None = None
         self.since_ms = now_ms()
@@ -64,7 +66,7 @@ class ModeJournal:
             entry["override"] = override_json(override, event.new)
         self.entries.appendleft(entry)
         self._waiting.append(entry)
-        self._news.set()
+        self._has_news.set()
         _log_change(event, entry)
 
     def on_override_ended(self, override: Override) -> None:
@@ -75,8 +77,8 @@ class ModeJournal:
         """Publish what comes, until cancelled."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), heartbeat_s)
-            self._news.clear()
+                await asyncio.wait_for(self._has_news.wait(), heartbeat_s)
+            self._has_news.clear()
             if not self._waiting:
                 self._beat()
             while self._waiting:
@@ -122,11 +124,11 @@ class ModeJournal:
 
 
 def _log_change(event: ModeEvent, entry: dict[str, Any]) -> None:
-    notify = _log.info
+    log = _log.info
     if event.kind in (EventKind.BLIND, EventKind.FLAPPING) or event.new > event.old:
-        notify = _log.warning
-    notify(
-        "system mode",
+        log = _log.warning
+    log(
+        "system mode changed",
         kind=entry["kind"],
         old_level=entry["from"],
         new_level=entry["to"],

@@ -11,14 +11,14 @@ from pricing.reading.surge_limit import SurgeLimit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knobs:
-    """What one level turns. None: as configured. The figures: `docs/operations/modes.md`."""
+    """What one level changes. None: as configured. The figures: `docs/operations/modes.md`."""
 
     redis_timeout_ms: int | None = None
     redis_in_flight: int | None = None
-    """Few at once are probes: one pipeline carries many reads, so few still do much."""
+    """Low at bad levels, where calls are mostly probes; one pipeline still carries many reads."""
     database_in_flight: int | None = None
     memo_ms: int | None = None
-    """At least so long; a memo that is switched off stays off."""
+    """The shortest memo; one that is switched off stays off."""
     retry_percent: int = 10
     """Of the calls, on other paths than price reads."""
     quote_ttl_s: int = 120
@@ -75,12 +75,12 @@ KNOBS: dict[Level, Knobs] = {
 
 
 _MODES = tuple(level.mode.value for level in Level)
-"""Looked up once: every request asks."""
+"""Looked up once, for every request needs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModePolicy:
-    """What holds at one level."""
+    """What one level allows, read once by each request."""
 
     level: Level = Level.NORMAL
     read: ReadPolicy = field(default_factory=ReadPolicy)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fallback.background import in_background
 from fallback.breaker import Transition, Verdict
 from fallback.clock import monotonic_s
 from fallback.event_loop_lag import watching_lag
-from fallback.mode import ModeConfig
-from fallback.mode.orchestrator import Orchestrator
+from fallback.mode.orchestrator import ModeObserver, Orchestrator
 from fallback.sketch import LatencySketch
 from fallback.spool import SpoolState
 from pricing.clocks import now_ms
@@ -70,14 +69,9 @@ async def open_system_mode(
     journal = ModeJournal(settings.instance_name, publisher, now_ms=now_ms)
     mode_metrics = register(ModeMetrics, metrics.registry, shares=guards.ramps.shares)
     totals = MinuteTotals(totals_of(metrics.stats, guards.breakers), monotonic_s())
-    orchestrator = Orchestrator(
-        _config(settings),
-        signals.readers(),
-        before_step=signals.sample,
-        directory=settings.state_dir,
-        is_ramping=lambda: guards.ramps.is_ramping,
-        observers=(guards.policy, journal, mode_metrics, totals),
-    )
+    # The policy first, so that no observer after it acts on a level that does not hold yet.
+    observers = (guards.policy, journal, mode_metrics, totals)
+    orchestrator = _orchestrator(settings, signals, guards, observers)
     async with AsyncExitStack() as stack:
         fleet = await stack.enter_async_context(_open_fleet(kafka, guards.health))
         await stack.enter_async_context(watching_lag(lag, now_s=monotonic_s))
@@ -100,11 +94,21 @@ async def open_system_mode(
         )
 
 
-def _config(settings: Settings) -> ModeConfig:
-    return mode_config(
+def _orchestrator(
+    settings: Settings, signals: Signals, guards: ReadGuards, observers: Sequence[ModeObserver]
+) -> Orchestrator:
+    config = mode_config(
         tick_s=settings.tick_s,
         up_dwell_s=settings.mode_up_dwell_s,
         down_dwell_s=settings.mode_down_dwell_s,
+    )
+    return Orchestrator(
+        config,
+        signals.readers(),
+        before_step=signals.sample,
+        directory=settings.state_dir,
+        is_ramping=lambda: guards.ramps.is_ramping,
+        observers=observers,
     )
 
 
@@ -137,7 +141,7 @@ def _signals(
 async def _open_fleet(kafka: KafkaConfig, health: PassiveHealth) -> AsyncIterator[Fleet]:
     def on_read(error: BrokerError | None) -> None:
         failure = None if error is None else DependencyUnavailable("kafka", "not readable")
-        health.noticed("kafka", failure, when_idle_ms=_KAFKA_IDLE_MS)
+        health.note_if_idle("kafka", failure, idle_ms=_KAFKA_IDLE_MS)
 
     async with TopicTailReader(kafka, full_name(kafka, SYSTEM_MODES)) as tail:
         fleet = Fleet(tail, now_ms=now_ms, on_read=on_read)

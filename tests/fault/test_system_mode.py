@@ -104,7 +104,7 @@ async def until_well(api: Api, within_s: float) -> float:
         pytest.param(("redis", "database", "kafka"), ("emergency",), id="all"),
     ],
 )
-async def test_dead_dependencies_set_the_mode_and_it_finds_back(
+async def test_dead_dependencies_set_the_mode_and_recover(
     settings, ticks, proxies, dead, modes, tmp_path
 ):
     slow = {**settings, "EQUILIBRIUM_MODE_DOWN_DWELL_S": str(BACK_DWELL_S), **SHIPPED_BREAKERS}
@@ -197,9 +197,7 @@ async def test_filling_spool_degrades_and_drains(api, settings, proxies, tmp_pat
 
 
 @pytest.mark.soak
-async def test_flapping_redis_changes_the_mode_at_most_four_times(
-    settings, ticks, proxies, tmp_path
-):
+async def test_flapping_redis_changes_mode_four_times_at_most(settings, ticks, proxies, tmp_path):
     flapping = {**settings, "EQUILIBRIUM_MODE_DOWN_DWELL_S": str(60 / SCALE)}
     async with api_process(flapping, tmp_path) as api:
         await api.settled()
@@ -232,7 +230,7 @@ async def test_override_survives_kill_9_and_ends_by_itself(settings, ticks, prox
         assert (await mode_of(second))["override"] is None
 
 
-async def test_short_guard_of_a_high_level_keeps_a_slow_redis_in_use_for_the_refresh(api, proxies):
+async def test_critical_level_keeps_slow_redis_for_refresh(api, proxies):
     """25 ms suit a reader that waits, not the work that keeps every zone warm: it would take a
     healthy Redis for dead, open its breaker, and with it keep the mode from finding back.
     """
@@ -269,7 +267,7 @@ async def test_instances_that_disagree_are_seen_in_the_fleet(api, settings, tmp_
         assert sorted(modes.values()) == ["degraded", "normal"]
 
 
-async def test_acts_and_changes_reach_postgres_though_it_was_dead(
+async def test_acts_and_changes_reach_revived_postgres(
     api, settings, proxies, database_url, kafka_config, tmp_path
 ):
     await proxies["database"].refuse()

@@ -57,7 +57,7 @@ def test_recorded_inputs_give_the_recorded_transitions(trace):
 
 
 @given(moments(), TRACES, st.randoms(use_true_random=False))
-def test_order_of_inputs_within_a_tick_has_no_meaning(moment, trace, random):
+def test_order_of_inputs_within_tick_is_irrelevant(moment, trace, random):
     state = states(trace)[-1]
     each, gap_s = moment
     names = list(each.readings)
@@ -80,7 +80,7 @@ def test_no_transition_inside_the_band(level, data, ticks):
 
 
 @given(TRACES)
-def test_level_rises_only_to_what_an_input_shows_and_falls_by_one(trace):
+def test_level_rises_to_an_input_and_falls_stepwise(trace):
     found = states(trace)
     for old, new in pairwise(found):
         demanded = max(one.level for one in new.inputs.values())
@@ -115,7 +115,7 @@ def test_nothing_improves_while_a_dependency_is_ramped_up(trace):
 
 
 @given(TRACES)
-def test_bounds_are_obeyed_in_the_step_that_has_them(trace):
+def test_bounds_hold_in_their_own_step(trace):
     found = states(trace)
     for (each, _), new in zip(trace, found[1:], strict=True):
         if each.bounds is not None:
@@ -145,7 +145,7 @@ def test_what_is_kept_stays_bounded(trace):
 
 
 @given(TRACES)
-def test_events_tell_every_change_of_the_level_in_effect(trace):
+def test_events_tell_every_change_of_level(trace):
     level = Level.NORMAL
     state = initial(CONFIG, 0.0)
     for each, gap_s in trace:

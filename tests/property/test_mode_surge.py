@@ -32,7 +32,7 @@ def test_worse_mode_or_older_state_never_gives_more(micro, quantum, age_ms, olde
 
 
 @given(MICROS, QUANTA, AGES_MS, st.sampled_from(Level))
-def test_limit_has_no_second_effect_and_keeps_to_the_quantum(micro, quantum, age_ms, level):
+def test_limit_is_idempotent_and_keeps_the_quantum(micro, quantum, age_ms, level):
     limit = SurgeLimit(level=level, quantum_micro=quantum)
     once = limit.multiplier_micro(micro, age_ms)
     assert once == micro or once % quantum == 0
@@ -60,7 +60,7 @@ def test_limits_are_those_of_the_specification():
 
 
 @given(TRACES, MICROS, AGES_MS)
-def test_no_trace_of_inputs_raises_a_fare_by_getting_worse(trace, micro, age_ms):
+def test_worsening_inputs_never_raise_a_fare(trace, micro, age_ms):
     by_level = policies(ReadPolicy(), 50_000)
     state = initial(CONFIG, 0.0)
     for each, gap_s in trace:

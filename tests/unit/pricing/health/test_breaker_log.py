@@ -17,7 +17,7 @@ def redis():
     return new_breakers({"redis": config}, observers=(BreakerLog(),))["redis"]
 
 
-def test_breaker_that_opens_is_told_with_its_failure_rate(redis):
+def test_opened_breaker_is_logged_with_failure_rate(redis):
     with capture_logs() as lines:
         for failure in (None, *[DependencyUnavailable("redis", "refused")] * 3):
             redis.settle(redis.acquire(), failure)
@@ -32,6 +32,6 @@ def test_operators_hand_and_its_end_are_told(redis):
         redis.force_open(for_s=None)
         redis.reset()
     assert [line["event"] for line in lines] == [
-        "circuit breaker in an operator's hand",
+        "circuit breaker set by an operator",
         "circuit breaker closed",
     ]

@@ -57,7 +57,7 @@ def test_service_not_called_lately_is_unknown(health, clock):
     assert health.services()["redis"].status == "unknown"
 
 
-def test_change_of_status_is_stamped_and_a_repeat_is_not(health, clock):
+def test_only_a_change_of_status_is_stamped(health, clock):
     assert health.services()["redis"].last_state_change_ms is None
     statuses(health, "+")
     clock.now_ms = 2_000
@@ -70,14 +70,14 @@ def test_own_full_pool_says_nothing_about_the_server(health):
     assert health.services()["redis"].status == "unknown"
 
 
-def test_what_is_noticed_on_the_side_counts_only_where_nothing_else_was_heard(health, clock):
-    health.noticed("kafka", None, when_idle_ms=5_000)
+def test_side_result_counts_only_for_idle_dependency(health, clock):
+    health.note_if_idle("kafka", None, idle_ms=5_000)
     assert health.services()["kafka"].status == "healthy"
     clock.now_ms += 4_999
-    health.noticed("kafka", DOWN, when_idle_ms=5_000)
+    health.note_if_idle("kafka", DOWN, idle_ms=5_000)
     assert health.services()["kafka"].status == "healthy"
     clock.now_ms += 1
-    health.noticed("kafka", DOWN, when_idle_ms=5_000)
+    health.note_if_idle("kafka", DOWN, idle_ms=5_000)
     assert health.services()["kafka"].status == "degraded"
 
 

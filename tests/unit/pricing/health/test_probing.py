@@ -47,9 +47,7 @@ async def test_probes_call_only_what_is_idle(health):
 @pytest.mark.parametrize(
     ("failure", "failures"), [(DependencyTimeout("redis", "late"), 1), (OSError("a fault"), 0)]
 )
-async def test_probe_that_fails_is_counted_and_does_not_end_the_probing(
-    health, clock, failure, failures
-):
+async def test_failed_probe_counts_and_probing_goes_on(health, clock, failure, failures):
     calls = []
 
     async def probe():
@@ -62,7 +60,7 @@ async def test_probe_that_fails_is_counted_and_does_not_end_the_probing(
     assert health.services()["redis"].failures == failures
 
 
-async def test_error_under_the_probing_comes_out_as_it_is(health):
+async def test_error_inside_the_block_is_not_wrapped(health):
     with pytest.raises(ZeroDivisionError):
         async with probing(health, {"redis": asyncio.Event().wait}):
             raise ZeroDivisionError
@@ -116,7 +114,7 @@ async def test_breaker_that_is_open_closes_without_traffic(health, clock):
         await until(lambda: breakers["redis"].state is State.CLOSED)
 
 
-async def test_store_that_was_gone_and_is_back_is_not_waited_for(health, clock):
+async def test_store_seen_back_is_called_at_once(health, clock):
     config = replace(PROFILES["redis"], wait_duration_in_open_s=10.0)
     breakers = new_breakers({"redis": config})
     calls, failing = [], [True]
@@ -133,7 +131,7 @@ async def test_store_that_was_gone_and_is_back_is_not_waited_for(health, clock):
         await until(lambda: breakers["redis"].state is State.CLOSED)
 
 
-async def test_store_that_answers_probes_and_fails_calls_is_waited_for(health):
+async def test_store_that_fails_only_calls_is_awaited(health):
     config = replace(PROFILES["redis"], wait_duration_in_open_s=10.0)
     breakers = new_breakers({"redis": config})
     calls = []
@@ -148,7 +146,7 @@ async def test_store_that_answers_probes_and_fails_calls_is_waited_for(health):
     assert breakers["redis"].state is State.OPEN
 
 
-async def test_store_that_fails_again_while_it_comes_back_is_tried_again_soon(health, clock):
+async def test_store_failing_while_returning_is_retried_soon(health, clock):
     config = replace(PROFILES["redis"], wait_duration_in_open_s=10.0)
     breakers = new_breakers({"redis": config})
     redis, states = breakers["redis"], []

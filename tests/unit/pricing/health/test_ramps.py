@@ -28,7 +28,7 @@ def ramps(clocks) -> Ramps:
     return Ramps({"redis": 0.08, "database": 0.3}, CONFIG, now_s=clocks.now_s, random=lambda: 0.07)
 
 
-def test_store_that_is_back_gets_its_load_in_steps(ramps, clocks):
+def test_recovered_store_gets_load_in_steps(ramps, clocks):
     assert (ramps.is_ramping, ramps.share("redis"), ramps.admits("redis")) == (False, 100, True)
     ramps.on_state_change("redis", change(State.HALF_OPEN, State.CLOSED))
     shares = []
@@ -71,14 +71,14 @@ def test_ramp_ends_when_the_breaker_goes_elsewhere(ramps, new):
     assert not ramps.is_ramping
 
 
-def test_reset_by_an_operator_and_other_breakers_ramp_nothing(ramps):
+def test_operator_reset_and_other_breakers_ramp_nothing(ramps):
     ramps.on_state_change("redis", change(State.OPEN, State.CLOSED))
     ramps.on_state_change("kafka", change(State.HALF_OPEN, State.CLOSED))
     assert not ramps.is_ramping
     assert ramps.share("kafka") == 100
 
 
-async def test_read_that_is_not_let_in_goes_to_the_next_rung():
+async def test_read_held_back_goes_to_next_rung():
     world = LadderWorld()
     world.rungs.redis._admits = lambda _name: False
     world.store.put(zone_state("z1"))

@@ -69,7 +69,7 @@ def test_prices_are_told_by_source_and_by_reason(metrics):
     assert value(metrics, "answer_age_seconds_sum") == pytest.approx(9_007.502)
 
 
-def test_request_of_a_strange_method_makes_no_series_of_its_own(metrics):
+def test_unknown_method_makes_no_new_series(metrics):
     for method in ("GET", "BREW", "STEEP"):
         metrics.reads.request("/health", method, 405, 0.003)
     count = "http_request_duration_seconds_count"

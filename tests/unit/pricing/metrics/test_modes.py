@@ -56,7 +56,7 @@ def measured() -> Measured:
     return Measured()
 
 
-async def test_override_below_the_computed_level_shows_whenever_it_is(measured):
+async def test_override_below_computed_level_shows(measured):
     await measured.pin(Level.MINOR)
     assert measured.value("override_below_computed") == 0
     measured.tick(Level.SEVERE)
@@ -67,7 +67,7 @@ async def test_override_below_the_computed_level_shows_whenever_it_is(measured):
     assert measured.value("override_active", kind="pin") == 0
 
 
-def test_share_of_its_load_that_a_store_is_given_shows(measured):
+def test_share_of_load_given_shows(measured):
     for share in (100, 5, 70, 100):
         measured.share = share
         measured.tick(Level.NORMAL)

@@ -104,7 +104,7 @@ async def test_critical_requests_beyond_their_room_are_shed():
         assert ((await first).status_code, second.status_code) == (200, 503)
 
 
-async def test_writes_are_refused_with_a_clear_text_while_the_database_is_gone():
+async def test_write_without_a_database_is_refused_clearly():
     world = World()
     with_endpoint(world, Level.NORMAL, answered, writes_database=True)
     async with world.client() as client:
@@ -117,7 +117,7 @@ async def test_writes_are_refused_with_a_clear_text_while_the_database_is_gone()
     assert refused.headers["retry-after"]
 
 
-async def test_write_that_finds_the_database_gone_is_refused_with_the_same_text():
+async def test_write_that_loses_its_database_is_refused():
     async def breaks(_request) -> Response:
         raise DependencyUnavailable("database", "gone")
 

@@ -40,7 +40,7 @@ SHARES = st.floats(0, 1)
         (Link(state=State.CLOSED, failures=3, calls=151), 0.0, 0, 0),
     ],
 )
-def test_redis_is_judged_by_breaker_rate_and_postgres_load(link, load, entered, kept):
+def test_redis_level_follows_rate_and_postgres_load(link, load, entered, kept):
     reading = redis_reading(link, load)
     assert (reading.entered, reading.kept) == (entered, kept)
 

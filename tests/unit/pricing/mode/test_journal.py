@@ -127,7 +127,7 @@ async def test_fleet_holds_the_last_word_of_every_instance(world, published):
     task = asyncio.create_task(fleet.run())
     await until(fleet.instances, "an instance")
     assert [(one["instance"], one["level"]) for one in fleet.instances()] == [("api-1", "moderate")]
-    assert (fleet.heard_at_ms, heard) == (now, [None])
+    assert (fleet.read_at_ms, heard) == (now, [None])
     now += 179_000
     assert fleet.instances()[0]["age_s"] == 179.0
     now += 1_000
@@ -144,13 +144,13 @@ async def test_fleet_outlives_a_dead_broker():
     task = asyncio.create_task(fleet.run())
     await until(lambda: feed.reads, "a try")
     assert heard == [feed.failure]
-    assert (fleet.instances(), fleet.heard_at_ms, task.done()) == ([], None, False)
+    assert (fleet.instances(), fleet.read_at_ms, task.done()) == ([], None, False)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
-def test_older_word_does_not_replace_a_newer_one():
+def test_older_event_does_not_replace_newer_one():
     fleet = Fleet(Feed(), now_ms=lambda: 10)
-    fleet.heard(5, {"instance": "a", "level": "minor"})
-    fleet.heard(4, {"instance": "a", "level": "severe"})
+    fleet.note(5, {"instance": "a", "level": "minor"})
+    fleet.note(4, {"instance": "a", "level": "severe"})
     assert fleet.instances()[0]["level"] == "minor"

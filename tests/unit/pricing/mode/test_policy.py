@@ -60,7 +60,7 @@ def worsen(world: World, shown: Shown, level: Level) -> None:
 
 
 @pytest.mark.parametrize("path", [PRICE, "/api/v1/price?lat=40.758028&lon=-73.977698"])
-async def test_request_keeps_the_mode_that_it_came_in_with(world, path):
+async def test_request_keeps_its_mode_until_answered(world, path):
     async with world.client() as client:
         early = asyncio.create_task(client.get(path))
         await asyncio.wait_for(world.slow.is_asked.wait(), 5)
@@ -73,7 +73,7 @@ async def test_request_keeps_the_mode_that_it_came_in_with(world, path):
     assert after.json()["data"]["surge_multiplier"] == 1.0
 
 
-def test_store_that_is_given_its_load_back_has_its_full_deadline():
+def test_ramping_store_has_its_full_deadline():
     """At a shortened one the ramp would fail by our own haste, and the mode would stay."""
     ramps = Ramps({"redis": 0.08})
     for policy in policies(ReadPolicy(redis_timeout_ms=90), 50_000):

@@ -95,7 +95,7 @@ def test_every_input_has_a_signal(watched):
     assert watched.signals.readers().keys() == {spec.name for spec in CONFIG.inputs}
 
 
-def test_shares_of_answers_count_once_the_start_is_over(watched):
+def test_shares_count_once_the_start_is_over(watched):
     watched.answer(Source.DEFAULT, 100)
     assert watched.read("default_percent").value == 0.0
     watched.fresh()
@@ -121,7 +121,7 @@ def test_start_is_over_after_a_minute_without_states(watched):
     assert watched.read("zone_age_s").value == pytest.approx(102.14)
 
 
-def test_start_goes_on_while_only_some_states_are_fresh(watched):
+def test_start_lasts_while_some_states_are_old(watched):
     """The others come from a snapshot, and are read anew a moment later."""
     watched.world.last_known.keep([zone_state("z1"), zone_state("z2", TICK_MS - 500_000)])
     assert watched.read("zone_age_s").value == 0.0
@@ -130,7 +130,7 @@ def test_start_goes_on_while_only_some_states_are_fresh(watched):
     assert watched.read("zone_age_s").value == pytest.approx(22.14)
 
 
-def test_age_is_that_of_all_but_the_oldest_zones(watched):
+def test_zone_age_leaves_out_the_oldest_zones(watched):
     watched.fresh()
     assert watched.read("zone_age_s").value == pytest.approx(2.14)
     watched.world.now_ms += 20_000
@@ -191,7 +191,7 @@ def test_answers_show_at_the_next_sample_only(watched):
     assert [readers["stale_percent"](now_s).value for _ in range(2)] == [100.0, 100.0]
 
 
-def test_failures_in_a_row_count_before_the_breaker_opens(watched):
+def test_failures_in_a_row_precede_the_breaker(watched):
     for _ in range(3):
         watched.world.health.failed("redis", DependencyTimeout("redis", "late"))
     reading = watched.read("redis")
@@ -228,7 +228,7 @@ def test_end_of_an_outage_clears_what_it_explains(watched):
     assert watched.read("stale_percent").value == 0.0
 
 
-def test_what_a_ramp_keeps_from_a_store_is_no_stale_answer(watched):
+def test_read_held_back_by_ramp_is_not_stale(watched):
     watched.fresh()
     opened = Transition(State.CLOSED, State.OPEN, 0.0, Counts(0, 0, 0))
     watched.ramps.on_state_change("redis", opened._replace(old=State.HALF_OPEN, new=State.CLOSED))
@@ -241,7 +241,7 @@ def test_what_a_ramp_keeps_from_a_store_is_no_stale_answer(watched):
     assert watched.read("stale_percent").value == 100.0
 
 
-def test_end_of_an_outage_ends_the_burn_and_new_failures_burn(watched):
+def test_burn_ends_with_outage_and_starts_anew(watched):
     watched.fresh()
     redis = watched.world.breakers["redis"]
     redis.force_open(for_s=None)
