@@ -106,7 +106,7 @@ class ZoneProcessor:
             await asyncio.gather(loop, *others, return_exceptions=True)
 
     def troubles(self) -> list[str]:
-        """What speaks against calling this processor well: it holds partitions and stands still."""
+        """Why this processor is degraded (it holds partitions and computes no tick); else empty."""
         if not self._progress:
             return []
         since_ms = self._now_ms() - (self.last_tick_ms or self._opened_ms)
@@ -172,7 +172,7 @@ class ZoneProcessor:
             topics=self._reader.topics,
             tick_ms=window.tick_ms,
             grace_ms=window.grace_ms,
-            # One tick earlier: what changed at the first published tick is told against it.
+            # One tick earlier: changes at the first published tick are found against it.
             next_tick_ms=publish_from_ms - window.tick_ms,
             publish_from_ms=publish_from_ms,
             handled={topic: entry.offset for topic, entry in committed.items()},

@@ -2,7 +2,7 @@
 
 The city's *stream clock* is its newest visible heartbeat. While it keeps up with the ticks, the
 signal is live and a heartbeat counts for as long as the supply window. When a whole city falls
-silent, supply is measured from a moment that stands still, so it is held as it was: emptied
+silent, supply is measured from a moment that no longer moves, so it is held as it was: emptied
 by an outage, with five minutes of requests still counting, it would send every price to its
 ceiling. After a longer silence nothing is known and no driver counts.
 """

@@ -1,4 +1,7 @@
-"""Zones: the catalogue that names and prices them, and the way from a place to its zone."""
+"""Zones: the catalogue that names and prices them, and the way from a place to its zone.
+
+Imports the words of the domain only.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ZoneLocator:
     def locate(self, lat: float, lon: float) -> Zone | None:
         """The zone of a place in degrees (WGS 84); None outside all zones, or for no place at all.
 
-        A place whose cell belongs to nobody goes to the zone that owns most of the seven cells
+        A place whose cell belongs to no zone goes to the zone that owns most of the seven cells
         around it that share a parent; of equal ones, to the first in natural order.
         """
         if not (-90 <= lat <= 90 and -180 <= lon <= 180):
@@ -63,7 +63,7 @@ class ZoneLocator:
         return self._parent_owner.get(h3.cell_to_parent(cell, PARENT_RESOLUTION))
 
     def owner(self, cell: int) -> Zone | None:
-        """The zone that owns a cell of resolution 9, without the fallback; None if nobody does."""
+        """The zone that owns a cell of resolution 9, without the fallback; None if no zone does."""
         return self._owner.get(cell)
 
     def cells(self, zone_id: str) -> tuple[int, ...]:
@@ -74,7 +74,10 @@ class ZoneLocator:
         return self._cells.get(zone_id, ())
 
     def bordering(self, zone_id: str) -> tuple[Zone, ...]:
-        """The zones, of any city, that own a cell next to one of this zone's; natural order."""
+        """The zones, of any city, that own a cell next to one of this zone's; natural order.
+
+        For the neighbour blend of the surge policy, which is not built yet: nothing else calls it.
+        """
         owners = {
             owner.zone_id: owner
             for cell in self.cells(zone_id)

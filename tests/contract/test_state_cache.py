@@ -86,7 +86,7 @@ async def test_zone_twice_in_one_write_keeps_the_newer(cache, steps):
     assert await cache.read(["a"]) == {"a": newest}
 
 
-async def test_thousands_of_zones_go_and_come_in_one_call(cache):
+async def test_thousands_of_zones_pass_in_one_call(cache):
     states = {f"z{number}": zone_state(f"z{number}") for number in range(1_301)}
     assert await cache.write(list(states.values())) == 1_301
     assert await cache.read(list(states)) == states

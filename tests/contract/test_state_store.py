@@ -61,7 +61,7 @@ async def test_read_of_a_zone_twice_gives_it_once(store):
     assert await store.read([A, A]) == {A: zone_state(A)}
 
 
-async def test_unchanged_zone_is_as_recent_as_the_last_tick(store):
+async def test_unchanged_zone_is_as_recent_as_tick(store):
     await store.write_tick(city_tick(TICK_MS, [zone_state(A)]))
     await store.write_tick(city_tick(TICK_MS + 7 * STEP_MS))
     assert await store.read([A]) == {A: later(zone_state(A), 7 * STEP_MS)}

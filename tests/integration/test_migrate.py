@@ -172,7 +172,7 @@ async def test_server_that_comes_late_is_migrated(own_postgres):
     assert (await running).applied == NAMES
 
 
-async def test_run_that_hangs_elsewhere_is_waited_for_no_longer_than_given(database_url):
+async def test_hanging_run_elsewhere_is_waited_for_briefly(database_url):
     config = DatabaseConfig(url=database_url)
     await migrate(config, (), timeout_s=20)
     async with connected(database_url) as connection:

@@ -44,7 +44,7 @@ def retrying(share: float) -> Retry:
     )
 
 
-async def test_connection_that_breaks_costs_a_retry_and_no_answer(proxied, proxy):
+async def test_broken_connection_costs_a_retry_only(proxied, proxy):
     async with PostgresOperations(proxied, retry=retrying(0.1)) as operations:
         await operations.audit(10)
         proxy.next_reply = Reply.HALF_THEN_RESET

@@ -128,9 +128,7 @@ async def test_black_hole_ends_at_the_deadline(proxy, proxied_url, warm):
 
 
 @pytest.mark.parametrize(("cap", "kept"), [(20, 4), (6, 3), (1, 1)])
-async def test_ping_keeps_open_what_the_first_readers_of_an_outage_want(
-    proxy, proxied_url, cap, kept
-):
+async def test_ping_keeps_connections_for_an_outage_open(proxy, proxied_url, cap, kept):
     async with opened(proxied_url, max_in_flight=cap) as states:
         for _ in range(3):
             await states.ping()
@@ -139,7 +137,7 @@ async def test_ping_keeps_open_what_the_first_readers_of_an_outage_want(
         assert proxy.accepted == kept
 
 
-async def test_black_hole_during_a_write_ends_at_its_deadline(proxy, proxied_url):
+async def test_black_hole_during_write_ends_at_deadline(proxy, proxied_url):
     async with opened(proxied_url, write_timeout_ms=300) as states:
         await states.ping()
         proxy.hold()
@@ -166,7 +164,7 @@ async def test_server_gives_a_statement_up_before_we_do(url):
         assert set(await states.read([A])) == {A}
 
 
-async def test_statement_that_we_left_ends_on_the_server_too(proxy, proxied_url, url):
+async def test_statement_left_ends_on_server_too(proxy, proxied_url, url):
     """The proxy hides that we are gone; only the server's own timeout can end the statement."""
     async with locked(url), opened(proxied_url, timeout_ms=300) as states:
         proxy.latency_s = 0.1
@@ -193,7 +191,7 @@ async def test_refused_transaction_hands_no_open_one_on(url, caplog):
     assert "active transaction" not in caplog.text
 
 
-async def test_one_call_too_many_is_saturated_and_not_queued(url):
+async def test_one_call_too_many_is_not_queued(url):
     async with opened(url, max_in_flight=3) as states:
         async with locked(url):
             reads = [asyncio.ensure_future(states.read([A])) for _ in range(8)]
@@ -205,7 +203,7 @@ async def test_one_call_too_many_is_saturated_and_not_queued(url):
         assert set(await states.read([A])) == {A}
 
 
-async def test_locked_write_ends_at_its_deadline_and_leaves_nothing(url):
+async def test_locked_write_ends_and_leaves_nothing(url):
     state = zone_state(A, TICK_MS + STEP_MS)
     async with opened(url, write_timeout_ms=300) as states:
         async with locked(url):
@@ -215,7 +213,7 @@ async def test_locked_write_ends_at_its_deadline_and_leaves_nothing(url):
         assert await states.read([A]) == {A: zone_state(A)}
 
 
-async def test_cancelled_reads_leave_every_slot_and_every_answer_right(proxy, proxied_url, url):
+async def test_cancelled_reads_leave_slots_and_answers_right(proxy, proxied_url, url):
     dice = random.Random(5)
     async with opened(proxied_url, timeout_ms=5_000, max_in_flight=4) as states:
         proxy.latency_s = 0.002
@@ -261,9 +259,7 @@ async def test_cancelled_write_is_whole_or_nothing(url):
         (Reply.GARBAGE, DependencyError),
     ],
 )
-async def test_spoiled_reply_is_an_error_and_the_next_read_is_right(
-    proxy, proxied_url, reply, leaf
-):
+async def test_spoiled_reply_does_not_spoil_the_next(proxy, proxied_url, reply, leaf):
     async with opened(proxied_url) as states:
         await states.read([A])
         proxy.next_reply = reply
@@ -273,7 +269,7 @@ async def test_spoiled_reply_is_an_error_and_the_next_read_is_right(
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_garbage_in_the_handshake_is_an_error_of_ours(proxy, proxied_url, seed):
+async def test_garbage_in_handshake_is_our_error(proxy, proxied_url, seed):
     proxy.random.seed(seed)
     async with opened(proxied_url, timeout_ms=300) as states:
         proxy.next_reply = Reply.GARBAGE
@@ -322,7 +318,7 @@ async def test_primary_gone_is_answered_by_the_replica(url):
             await states.write_tick(city_tick(TICK_MS))
 
 
-async def test_silent_primary_leaves_the_replica_its_turn_and_is_let_rest(proxy, proxied_url, url):
+async def test_silent_primary_leaves_replica_its_turn(proxy, proxied_url, url):
     clock = [0.0]
     config = DatabaseConfig(url=proxied_url, replica_url=url, timeout_ms=2_000)
     async with PostgresStates(config, now=lambda: clock[0]) as states:
@@ -337,7 +333,7 @@ async def test_silent_primary_leaves_the_replica_its_turn_and_is_let_rest(proxy,
         assert proxy.accepted == asked + 1
 
 
-async def test_replica_gone_too_is_an_error_within_the_deadline(proxy, proxied_url):
+async def test_replica_gone_too_fails_within_deadline(proxy, proxied_url):
     async with opened(proxied_url, replica_url=proxied_url) as states:
         proxy.hold()
         started = time.monotonic()
@@ -346,7 +342,7 @@ async def test_replica_gone_too_is_an_error_within_the_deadline(proxy, proxied_u
         assert time.monotonic() - started < BOUND_S
 
 
-async def test_replica_gone_while_the_primary_rests_sends_the_read_back(proxy, proxied_url, url):
+async def test_replica_gone_sends_read_back_to_primary(proxy, proxied_url, url):
     async with opened(url, replica_url=proxied_url, timeout_ms=2_000) as states:
         states._primary_rests_until = states._now() + 60
         await proxy.refuse()

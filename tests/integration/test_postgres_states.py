@@ -70,7 +70,7 @@ async def test_tick_may_hold_states_of_two_days(store, database):
     assert len(await days(database)) == 2
 
 
-async def test_partitions_lie_on_utc_days_in_any_time_zone(store, database):
+async def test_partitions_lie_on_utc_days_anywhere(store, database):
     await database.execute("SET timezone = 'America/New_York'")
     await database.execute("SELECT ensure_snapshot_partition('2024-02-27')")
     for tick in (MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS - 1):
@@ -78,7 +78,7 @@ async def test_partitions_lie_on_utc_days_in_any_time_zone(store, database):
     assert await days(database) == ["20240227"]
 
 
-async def test_dropped_partition_is_made_again_by_the_next_tick(store, database):
+async def test_dropped_partition_is_made_by_next_tick(store, database):
     await store.write_tick(city_tick(TICK_MS, [zone_state(A)]))
     await database.execute("DROP TABLE zone_snapshots_20240227")
     after = zone_state(A, TICK_MS + STEP_MS)
@@ -97,7 +97,7 @@ async def test_writers_at_midnight_make_one_partition(config, database):
     assert await database.fetchval("SELECT count(*) FROM zone_snapshots") == len(ZONES)
 
 
-async def test_writers_of_one_tick_in_any_order_store_it_once(store, database):
+async def test_writers_of_one_tick_store_it_once(store, database):
     """Rows in opposite orders would deadlock, did the writers of a city not take turns."""
     for tick in range(TICK_MS, TICK_MS + 5 * STEP_MS, STEP_MS):
         states = [zone_state(f"z{number}", tick) for number in range(400)]
@@ -106,7 +106,7 @@ async def test_writers_of_one_tick_in_any_order_store_it_once(store, database):
     assert await database.fetchval("SELECT count(*) FROM zone_snapshots") == 5 * 400
 
 
-async def test_days_past_the_retention_go_when_a_new_day_comes(config, database):
+async def test_days_past_retention_go_with_new_day(config, database):
     for day in range(7):
         tick = MIDNIGHT_MS + day * DAY_MS
         # A new process a day: it looks after the retention before its first tick.
@@ -119,7 +119,7 @@ async def test_days_past_the_retention_go_when_a_new_day_comes(config, database)
     assert await days(database) == ["20240301", "20240302", "20240303", "20240304"]
 
 
-async def test_tick_of_a_clock_far_ahead_drops_nothing_that_is_recent(store, database):
+async def test_tick_far_ahead_drops_nothing_recent(store, database):
     today = await database.fetchval("SELECT (extract(epoch FROM now()) * 1000)::bigint")
     await store.write_tick(city_tick(today, [zone_state(A, today)]))
     ahead = today + 400 * DAY_MS
@@ -128,7 +128,7 @@ async def test_tick_of_a_clock_far_ahead_drops_nothing_that_is_recent(store, dat
     assert len(await days(database)) == 2
 
 
-async def test_tick_older_than_the_retention_is_stored_all_the_same(store, database):
+async def test_tick_older_than_retention_is_stored(store, database):
     for tick in (MIDNIGHT_MS, MIDNIGHT_MS - 30 * DAY_MS, MIDNIGHT_MS - 30 * DAY_MS + STEP_MS):
         await store.write_tick(city_tick(tick, [zone_state(A, tick)]))
     assert await database.fetchval("SELECT count(*) FROM zone_snapshots") == 3
@@ -144,7 +144,7 @@ async def test_retention_gives_way_to_a_long_reader(store, database):
     assert await store.drop_old_snapshots() == ["zone_snapshots_20240128"]
 
 
-async def test_role_that_may_not_make_tables_gets_over_midnight(config, database):
+async def test_role_without_create_gets_over_midnight(config, database):
     await database.execute("""
         DROP ROLE IF EXISTS row_writer;
         CREATE ROLE row_writer LOGIN PASSWORD 'row writer';

@@ -165,7 +165,7 @@ async def test_states_are_the_definitions_through_a_kill(
     assert compared > len(zones) * FEED_S / 2
 
 
-async def test_partitions_move_between_two_processors_without_loss_or_double(
+async def test_partitions_move_without_loss_or_double(
     settings, own_directory, kafka_config, database_url, zones
 ):
     started_ms = int(time.time()) * 1000
@@ -199,7 +199,7 @@ def assert_prices_agree(published, rows):
         assert seen.setdefault((price.zone_id, price.version), event_id) == event_id
 
 
-async def test_unreadable_records_are_dead_lettered_and_the_partition_goes_on(
+async def test_unreadable_records_do_not_stop_their_partition(
     settings, own_directory, kafka_config, database_url, zones
 ):
     topic = full_name(kafka_config, "ride-requests")
@@ -222,7 +222,7 @@ async def test_unreadable_records_are_dead_lettered_and_the_partition_goes_on(
     assert any(row["demand_count"] for row in rows.values())
 
 
-async def test_a_processor_ends_in_time_with_its_broker_frozen(
+async def test_processor_ends_in_time_with_broker_frozen(
     own_kafka, own_directory, database_url, redis_url, zones
 ):
     kafka = servers.kafka_config_for(own_kafka, "frozen.")
@@ -259,7 +259,7 @@ def headers(event_type=RIDE_REQUEST):
     ]
 
 
-def test_the_cities_of_this_test_share_partitions_and_spread(zones):
+def test_cities_here_share_partitions_and_spread(zones):
     from streaming.partitioning import partition_for
 
     slots = {partition_for(city.encode(), 6) for city in Catalogue(zones).city_ids}

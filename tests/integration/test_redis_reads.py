@@ -36,7 +36,7 @@ async def test_zones_of_one_read_travel_in_one_command(redis_url, redis):
         assert await calls(redis, "evalsha_ro") == before + 1
 
 
-async def test_server_that_forgot_the_script_is_taught_it_again(redis_url, redis):
+async def test_forgotten_script_is_sent_again(redis_url, redis):
     async with RedisStates(config(redis_url)) as states:
         await states.write(STATES)
         await states.read(["a"])
@@ -60,7 +60,7 @@ async def test_user_without_scripts_reads_by_pipeline(redis_url, redis):
     await redis.execute_command("ACL", "DELUSER", "reader")
 
 
-async def test_zone_that_says_the_same_is_the_same_object_and_a_new_one_is_new(redis_url, redis):
+async def test_unchanged_hash_gives_the_same_object(redis_url, redis):
     async with RedisStates(config(redis_url)) as states:
         await states.write(STATES)
         first = (await states.read(["a"]))["a"]

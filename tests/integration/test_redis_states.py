@@ -53,7 +53,7 @@ async def test_zone_reads_as_a_hash_that_people_understand(states, redis):
     assert await redis.hgetall("pricing:237") == A_HASH
 
 
-async def test_every_accepted_write_renews_the_ttl_and_a_refused_one_does_not(states, redis):
+async def test_only_an_accepted_write_renews_ttl(states, redis):
     await states.write([zone_state("a")])
     await redis.expire("pricing:a", 50)
     await states.write([calm(zone_state("a"))])
@@ -114,7 +114,7 @@ async def test_unreadable_hashes_are_logged_once_a_minute(redis_url, redis):
     assert [(log["zone_id"], log["count"]) for log in logs] == [("a", 1), ("a", 3)]
 
 
-async def test_connection_that_the_pool_lost_is_closed_with_it(redis_url):
+async def test_connection_lost_by_pool_is_closed_too(redis_url):
     pool = open_pool(config(redis_url), 1_000, 2)
     connection = await pool.get_connection()
     pool._in_use_connections.remove(connection)  # as a cancelled call may leave it

@@ -46,12 +46,12 @@ places_in_new_york = st.tuples(st.floats(40.48, 40.93), st.floats(-74.30, -73.68
 
 
 @given(places_in_new_york)
-def test_cell_of_new_york_belongs_to_the_formulas_zone(place: tuple[float, float]):
+def test_new_york_cell_belongs_to_formula_zone(place: tuple[float, float]):
     _assert_owner(NEW_YORK, LOCATOR, h3.latlng_to_cell(*place, 9))
 
 
 @given(places_in_new_york)
-def test_place_in_new_york_takes_owner_else_parents_majority(place: tuple[float, float]):
+def test_place_takes_owner_else_majority_of_parent(place: tuple[float, float]):
     cell = h3.latlng_to_cell(*place, 9)
     expected = LOCATOR.owner(cell)
     if expected is None:

@@ -66,7 +66,7 @@ def test_every_driver_is_in_one_place(city: LivingCity, plan):
 
 @settings(max_examples=30, deadline=None)
 @given(city=cities, plan=stretches)
-def test_newest_status_of_a_driver_on_duty_is_true(city: LivingCity, plan):
+def test_newest_status_on_duty_is_true(city: LivingCity, plan):
     newest = {one.driver_id: one for one in _live(city, plan) if isinstance(one, DriverStatus)}
     for driver in city.fleet.drivers:
         status = newest[driver.driver_id]

@@ -143,7 +143,7 @@ def test_every_tick_counts_what_the_definition_says(config, trace):
 
 @unhurried
 @given(config=configs, records=records_of_a_log, data=st.data())
-def test_order_repeats_and_gaps_do_not_change_a_tick(config, records, data):
+def test_order_repeats_and_gaps_change_no_tick(config, records, data):
     """P1: one reader takes all records first, the other each as it may arrive, and twice."""
     asked = sorted(data.draw(st.sets(ticks, min_size=1, max_size=8)))
     at_once, as_they_come = CityWindow(config), CityWindow(config)
@@ -274,7 +274,7 @@ def supply_of(counts: Counts) -> dict[str, int]:
 
 @unhurried
 @given(config=configs, record=record_at(st.integers(130, 240)))
-def test_lone_request_is_late_only_if_no_tick_to_come_sees_it(config, record):
+def test_lone_request_is_late_only_if_unseen(config, record):
     """What is called late is no more than what cannot count."""
     window = CityWindow(config)
     window.count(200)

@@ -97,7 +97,7 @@ def test_shipped_policy_gives_what_the_definition_says(demand, supply, signal, z
 
 @unhurried
 @given(rules=policies(), demand=counts, supply=counts, more=st.integers(0, 300), signal=signals)
-def test_more_demand_never_lowers_and_more_supply_never_raises(rules, demand, supply, more, signal):
+def test_price_rises_with_demand_falls_with_supply(rules, demand, supply, more, signal):
     """P8, for the raw multiplier and for the one that is paid."""
     here = decide(*rules, demand=demand, supply=supply, signal=signal)
     asked = decide(*rules, demand=demand + more, supply=supply, signal=signal)
@@ -120,7 +120,7 @@ def test_raw_multiplier_stays_within_the_curve(rules, demand, supply, signal):
 
 @unhurried
 @given(rules=policies(), demand=counts, supply=counts, signal=signals)
-def test_multiplier_is_on_the_lattice_within_the_zone_bounds(rules, demand, supply, signal):
+def test_multiplier_is_on_lattice_within_zone_bounds(rules, demand, supply, signal):
     """P11, and so never above what the zone allows, whatever the class says."""
     policy, zone = rules
     price = decide(*rules, demand=demand, supply=supply, signal=signal).multiplier_micro
@@ -143,7 +143,7 @@ def test_last_stages_change_their_own_result_no_more(rules, value):
 
 @unhurried
 @given(rules=policies(), demand=counts, supply=counts, signal=signals)
-def test_stages_join_and_a_reason_stands_where_a_value_changed(rules, demand, supply, signal):
+def test_stages_join_with_reasons_where_values_changed(rules, demand, supply, signal):
     decision = decide(*rules, demand=demand, supply=supply, signal=signal)
     first, curve, *prices = decision.stages
     assert first.reason in BASE_CODES

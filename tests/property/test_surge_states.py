@@ -120,7 +120,7 @@ def test_states_and_changes_follow_the_definitions(records, gaps, pickled):
 
 @settings(unhurried, max_examples=50)
 @given(records=logs(), gaps=gaps)
-def test_restarted_city_tells_what_the_one_that_ran_on_tells(records, gaps):
+def test_restarted_city_equals_one_that_ran_on(records, gaps):
     """From its second tick on to the last bit; at its first it may only tell more."""
     ran_on, tick_ms = city_with(records), START - TICK
     ran_on.states_at(tick_ms)

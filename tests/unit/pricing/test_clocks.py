@@ -34,7 +34,7 @@ def clock(machine):
     return StateClock(lambda: machine.wall_ms, lambda: machine.elapsed_s)
 
 
-def test_clock_starts_with_the_wall_and_goes_on_steadily(machine, clock):
+def test_clock_starts_at_wall_and_runs_steadily(machine, clock):
     assert clock.now_ms() == TICK_MS
     machine.passes(90)
     assert clock.now_ms() == TICK_MS + 90_000
@@ -56,7 +56,7 @@ def test_step_of_this_machine_alone_is_not_believed(machine, clock, step_ms):
 
 
 @pytest.mark.parametrize("off_ms", [-HOUR_MS, HOUR_MS])
-def test_clock_that_was_wrong_at_the_start_is_mended_once_a_state_tells(machine, off_ms):
+def test_wrong_clock_is_corrected_by_a_state(machine, off_ms):
     machine.wall_ms = TICK_MS + off_ms
     clock = StateClock(lambda: machine.wall_ms, lambda: machine.elapsed_s)
     clock.settle(TICK_MS - 1_000)
@@ -77,7 +77,7 @@ def test_small_difference_is_left_alone(difference_ms):
     assert not wall_is_right(TICK_MS, TICK_MS + difference_ms, TICK_MS + 60_000)
 
 
-def test_it_is_at_least_as_late_as_what_was_written_already(machine, clock):
+def test_clock_is_not_before_what_was_written(machine, clock):
     clock.not_before(TICK_MS - 1)
     assert clock.now_ms() == TICK_MS
     clock.not_before(TICK_MS + HOUR_MS)
@@ -85,7 +85,7 @@ def test_it_is_at_least_as_late_as_what_was_written_already(machine, clock):
     assert clock.now_ms() == TICK_MS + HOUR_MS + 1_000
 
 
-def test_confidence_of_a_state_never_rises_whatever_the_wall_does(machine, clock):
+def test_confidence_never_rises_whatever_the_wall_does(machine, clock):
     state = zone_state("z1", TICK_MS + 30_000)  # from the future
     seen = []
     for step_ms in (0, -HOUR_MS, DAY_MS, -DAY_MS, HOUR_MS) * 40:

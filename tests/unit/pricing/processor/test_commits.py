@@ -23,7 +23,7 @@ def test_newest_tick_that_all_outputs_have_is_taken(ticks, first_pending_ms, exp
     assert ticks.take_written(first_pending_ms).tick_ms == expected
 
 
-def test_no_tick_is_taken_while_the_oldest_is_pending(ticks):
+def test_no_tick_is_taken_while_oldest_pending(ticks):
     assert ticks.take_written(5) is None
     assert ticks.take_written(10).tick_ms == 5
 

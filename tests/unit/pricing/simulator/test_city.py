@@ -38,13 +38,13 @@ def test_city_with_another_seed_sends_something_else():
     assert _lived(_city(7)) != _lived(_city(8))
 
 
-def test_city_with_another_name_has_other_request_ids_at_the_same_moments():
+def test_city_name_changes_request_ids_alone():
     one, other = _requests(_lived(_city())), _requests(_lived(_city(name="b")))
     assert [request.at_ms for request in one] == [request.at_ms for request in other]
     assert not {request.request_id for request in one} & {request.request_id for request in other}
 
 
-def test_city_in_small_steps_sends_what_it_sends_in_one():
+def test_city_does_not_depend_on_step_size():
     city = _city()
     parts = city.opening()
     for second in range(300):
@@ -53,14 +53,14 @@ def test_city_in_small_steps_sends_what_it_sends_in_one():
     assert parts == _lived(_city())
 
 
-def test_step_leaves_what_is_less_than_a_second_for_later():
+def test_step_leaves_part_seconds_for_later():
     city = _city()
     city.opening()
     assert city.step(START_MS + 999, {}) == []
     assert city.now_ms == START_MS
 
 
-def test_step_sends_in_order_of_time_and_not_from_the_future():
+def test_step_sends_in_order_without_the_future():
     city = _city()
     city.opening()
     sent = city.step(START_MS + 90_500, {})
@@ -70,7 +70,7 @@ def test_step_sends_in_order_of_time_and_not_from_the_future():
     assert moments[-1] < START_MS + 90_000
 
 
-def test_opening_tells_every_driver_and_five_minutes_of_requests():
+def test_opening_has_all_drivers_and_recent_requests():
     city = _city()
     opening = city.opening()
     statuses = [one for one in opening if isinstance(one, DriverStatus)]

@@ -54,9 +54,7 @@ def test_busy_driver_is_heard_from_every_thirty_seconds(beats: dict[str, list[Dr
     assert max(gaps) <= 30_000
 
 
-def test_driver_of_the_newest_status_is_where_the_fleet_has_them(
-    city: LivingCity, beats: dict[str, list[DriverStatus]]
-):
+def test_newest_status_of_driver_is_true(city: LivingCity, beats: dict[str, list[DriverStatus]]):
     for driver in city.fleet.drivers:
         newest = beats[driver.driver_id][-1]
         assert newest.available is not driver.busy
@@ -75,7 +73,7 @@ def test_fleet_follows_its_target(city: LivingCity, lived: list[CityEvent]):
     assert city.fleet.size == pytest.approx(city._rates.fleet(city.now_ms), rel=0.05)
 
 
-def test_new_york_at_the_rush_is_tight_but_serves_nearly_everybody():
+def test_new_york_rush_serves_nearly_everybody():
     rush_ms = 1_795_042_800_000  # Wednesday 18 November 2026, 18:00 in New York
     city = living_city(load_catalogue(None).zones, start_ms=rush_ms)
     city.step(rush_ms + 600_000, {})

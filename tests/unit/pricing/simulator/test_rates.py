@@ -47,7 +47,7 @@ def test_table_written_and_read_back_is_equal():
     assert table_from_json(table_to_json(table)) == table
 
 
-def test_count_trips_too_short_to_be_a_ride_counts_only_its_pickup():
+def test_too_short_trip_counts_its_pickup_only():
     start = datetime(2019, 3, 1, 7, 59, 30)  # noqa: DTZ001 - as in a trips file
     trips = [
         Trip(1, start, start, "a", "b"),
@@ -77,7 +77,7 @@ def test_level_over_a_week_has_mean_one():
     assert sum(levels) / len(levels) == pytest.approx(1.0)
 
 
-def test_level_is_highest_at_the_evening_rush_and_low_at_night():
+def test_level_is_highest_at_evening_lowest_at_night():
     shape = demand_shape(ZONE_IDS, "nyc", shipped_table())
     rush = shape.level(datetime(2026, 11, 18, 18, 30, tzinfo=NEW_YORK))
     night = shape.level(datetime(2026, 11, 18, 3, 30, tzinfo=NEW_YORK))
@@ -85,7 +85,7 @@ def test_level_is_highest_at_the_evening_rush_and_low_at_night():
     assert night < 0.2
 
 
-def test_shares_sum_to_one_and_leave_no_zone_out():
+def test_shares_sum_to_one_over_all_zones():
     shape = demand_shape(ZONE_IDS, "nyc", shipped_table())
     for shares in (*shape.shares, shape.day_shares):
         assert sum(shares) == pytest.approx(1.0)
@@ -102,18 +102,18 @@ def test_known_city_with_other_zones_gets_even_shares():
     assert demand_shape(["a", "b"], "nyc", shipped_table()).day_shares == (0.5, 0.5)
 
 
-def test_rates_of_all_zones_add_up_to_scale_times_level():
+def test_rates_add_up_to_scale_times_level():
     rates = _rates(requests_per_s=3.0)
     now_ms = _ms(18, 18, 30)
     level = rates.shape.level(rates.clock.local(now_ms))
     assert sum(rates.by_zone(now_ms)) == pytest.approx(3.0 * level)
 
 
-def test_fleet_at_the_rush_is_that_of_new_york():
+def test_fleet_at_rush_is_new_york_size():
     assert _rates().fleet(_ms(18, 18, 30)) == pytest.approx(2_350, rel=0.03)
 
 
-def test_fleet_of_a_faster_city_is_smaller_by_its_busy_drivers():
+def test_fleet_of_faster_city_has_fewer_busy():
     assert _rates(speed=12.0).fleet(_ms(18, 0, 0)) < 0.6 * _rates().fleet(_ms(18, 0, 0))
 
 
@@ -121,7 +121,7 @@ def test_fleet_of_the_smallest_city_has_a_driver():
     assert _rates(requests_per_s=0.0001).fleet(_ms(18, 3, 0)) == 1
 
 
-def test_clock_of_a_faster_city_turns_the_hour_only():
+def test_clock_of_faster_city_turns_hour_only():
     clock = CityClock(1_000, 5_000_000, 24.0, UTC)
     assert clock.city_ms(2_000) == 5_024_000
     assert clock.event_ms(5_024_000) == 2_000

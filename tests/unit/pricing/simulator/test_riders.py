@@ -35,13 +35,13 @@ def test_arrivals_come_at_their_zones_rate():
     assert set(by_zone) == {0, 1}
 
 
-def test_arrivals_at_four_times_the_price_are_half_as_many():
+def test_arrivals_at_fourfold_price_are_halved():
     rides = _riders().arrivals(0, HOUR_MS, [1.0, 1.0, 0.0, 0.0], {1: 4 * MICRO})
     by_zone = Counter(ride.zone for ride in rides)
     assert by_zone[1] == pytest.approx(by_zone[0] / 2, rel=0.1)
 
 
-def test_arrivals_in_small_steps_are_those_of_one_step():
+def test_arrivals_do_not_depend_on_step_size():
     rates = [0.2, 0.1, 0.0, 0.3]
     at_once = _riders().arrivals(0, 600_000, rates, {})
     riders = _riders()
@@ -88,7 +88,7 @@ def test_destination_with_records_is_mostly_a_recorded_one():
     assert hits / 2_000 >= 0.70
 
 
-def test_neighbours_are_the_nearest_and_never_the_zone_itself():
+def test_neighbours_are_nearest_without_zone_itself():
     streets = Streets(grid_zones(4))
     assert set(streets.neighbours(5)) == {1, 4, 6, 9, 0, 2}
     assert all(zone not in streets.neighbours(zone) for zone in range(16))

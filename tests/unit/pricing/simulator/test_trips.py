@@ -67,7 +67,7 @@ def test_read_trips_gives_times_and_zones():
     ]
 
 
-def test_read_trips_tolerates_a_byte_order_mark_and_blank_lines():
+def test_read_trips_tolerates_bom_and_blank_lines():
     assert len(_read("", ROW, header=f"\ufeff{HEADER}")) == 1
 
 
@@ -88,13 +88,13 @@ def test_read_trips_orders_by_pickup():
         (f'{ROW},"', "line 3: "),
     ],
 )
-def test_read_trips_names_line_and_column_of_a_fault(row: str, message: str):
+def test_read_trips_fault_names_line_and_column(row: str, message: str):
     with pytest.raises(TripsError, match=f"^trips.csv, {message}") as caught:
         _read(ROW, row)
     assert caught.value.line == 3
 
 
-def test_read_trips_of_another_file_names_the_missing_column():
+def test_read_trips_names_the_missing_column():
     with pytest.raises(TripsError, match=r"^trips\.csv, line 1, column pickup: .* missing$"):
         _read("1,Newark Airport", header="zone_id,name")
 
@@ -131,7 +131,7 @@ def test_replay_with_another_seed_keeps_the_ids():
     assert len(one & other) > 0.8 * len(one)
 
 
-def test_replay_of_each_copy_has_its_own_id_and_all_are_asked_for_once():
+def test_replay_gives_each_copy_its_own_id():
     city, _ = _city(_day_of_trips(), copies=2)
     requests = _requests(city, 90)
     counts = Counter(request.request_id for request in requests)
@@ -146,7 +146,7 @@ def test_replay_keeps_most_copies_in_their_zone():
     assert set(by_zone) == {"z0-0"} | near
 
 
-def test_replay_at_ten_times_the_speed_takes_a_tenth():
+def test_replay_at_tenfold_speed_takes_a_tenth():
     slow = _requests(_city(_day_of_trips())[0], 60)
     fast = _requests(_city(_day_of_trips(), speed=10.0)[0], 6)
     assert {one.request_id for one in slow} <= {one.request_id for one in fast}
@@ -157,7 +157,7 @@ def test_replay_counts_trips_from_unknown_zones():
     assert _city(trips)[1].skipped == 3
 
 
-def test_replay_of_unknown_zones_alone_is_quiet_and_over():
+def test_replay_of_unknown_zones_alone_is_over():
     city, replay = _city(_day_of_trips(3, zone_id="elsewhere"))
     assert _requests(city, 5) == []
     assert replay.is_over(START_MS)
@@ -202,13 +202,13 @@ def test_rate_of_a_file_is_over_whole_days():
     assert trips_per_s(_day_of_trips(200)) == pytest.approx(200 / 86_400)
 
 
-def test_local_time_that_a_clock_skips_is_the_hour_after():
+def test_skipped_local_time_is_the_hour_after():
     skipped = datetime(2019, 3, 10, 2, 30)  # noqa: DTZ001 - local time without an offset
     moment = datetime(2019, 3, 10, 7, 30, tzinfo=UTC)
     assert utc_ms(skipped, ZoneInfo("America/New_York")) == int(moment.timestamp() * 1000)
 
 
-def test_recorded_trips_of_new_york_make_one_request_a_second():
+def test_recorded_trips_make_one_request_a_second():
     if not TRIPS.exists():
         pytest.skip("the recorded trips are not on this machine")
     with TRIPS.open(encoding="utf-8", newline="") as lines:

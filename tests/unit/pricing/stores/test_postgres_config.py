@@ -27,7 +27,7 @@ def test_server_gives_up_before_the_client_by_default(timeout_ms, server_ms):
 
 
 @pytest.mark.parametrize("name", ["url", "replica_url"])
-def test_database_config_with_a_bad_url_names_the_field_alone(name):
+def test_database_config_never_shows_a_bad_url(name):
     with pytest.raises(ValueError, match=f"{name} must begin with postgresql://") as caught:
         DatabaseConfig(**{"url": URL, name: "mysql://user:hunter2@h/db"})
     assert "hunter2" not in str(caught.value)

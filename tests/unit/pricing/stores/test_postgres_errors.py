@@ -33,7 +33,7 @@ CLIENT_ERRORS = [
 
 
 @pytest.mark.parametrize("kind", [*SERVER_ERRORS, *CLIENT_ERRORS], ids=lambda kind: kind.__name__)
-def test_driver_error_becomes_a_leaf_and_keeps_its_text_to_itself(kind):
+def test_driver_error_becomes_leaf_without_its_text(kind):
     ours = translate(kind("secret text"))
     assert type(ours) in (DependencyRefused, DependencyTimeout, DependencyUnavailable)
     assert ours.dependency == "database"
@@ -80,7 +80,7 @@ def test_error_becomes_the_leaf_for_its_cause(error, leaf):
 @pytest.mark.parametrize(
     "error", [DependencySaturated("database", "full"), MigrationError("no"), KeyError("bug")]
 )
-def test_error_that_is_not_the_drivers_passes_the_border(error):
+def test_error_of_others_passes_the_border(error):
     with pytest.raises(type(error)) as caught, border():
         raise error
     assert caught.value is error

@@ -15,7 +15,7 @@ def test_redis_config_below_one_names_field_and_value(name):
 @pytest.mark.parametrize(
     "url", ["", "http://hunter2@x", "redis://u:hunter2@host:port", "redis://:hunter2@h:99999/x"]
 )
-def test_redis_config_with_a_bad_url_never_shows_it(url):
+def test_redis_config_never_shows_a_bad_url(url):
     with pytest.raises(ValueError, match="url is none of") as caught:
         RedisConfig(url=url)
     assert "hunter2" not in str(caught.value)

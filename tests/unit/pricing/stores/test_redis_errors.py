@@ -64,7 +64,7 @@ def test_error_becomes_the_leaf_for_its_cause(error, leaf):
     assert type(translate(error)) is leaf
 
 
-def test_new_subclass_of_a_driver_error_goes_with_its_ancestor():
+def test_new_driver_error_goes_with_its_ancestor():
     class Novel(driver.ReadOnlyError):
         pass
 

@@ -44,7 +44,7 @@ def test_migrations_are_ordered_by_number():
 @pytest.mark.parametrize(
     "names", [["0002_a.sql"], ["0001_a.sql", "0001_b.sql"], ["0001_a.sql", "0003_b.sql"]]
 )
-def test_migrations_with_a_gap_or_a_number_twice_are_refused(names):
+def test_migrations_with_gap_or_repeat_are_refused(names):
     with pytest.raises(ValueError, match="must count"):
         parse_migrations((name, "") for name in names)
 

@@ -69,7 +69,7 @@ def test_state_tells_all_about_a_surging_zone(city):
     assert state.signal is Signal.LIVE
 
 
-def test_every_zone_has_a_state_in_the_order_given(city):
+def test_every_zone_has_a_state_in_order(city):
     states = city.states_at(T)
     assert [state.zone_id for state in states.states] == [zone.zone_id for zone in ZONES]
     assert (states.city_id, states.tick_ms, states.signal) == ("grid", T, Signal.SILENT)
@@ -80,7 +80,7 @@ def test_first_tick_counts_every_zone_as_changed(city):
     assert states.changed == states.states
 
 
-def test_zone_is_written_on_change_and_once_a_minute(city):
+def test_zone_is_written_on_change_and_every_minute(city):
     city.states_at(T)
     quiet = [city.states_at(T + s * 1_000).changed for s in range(5, 65, 5)]
     assert sorted(state.zone_id for tick in quiet for state in tick) == sorted(
@@ -91,7 +91,7 @@ def test_zone_is_written_on_change_and_once_a_minute(city):
     assert len(city.states_at(T + 70_000).changed) < len(ZONES)
 
 
-def test_change_after_a_gap_is_one_since_the_tick_before(city):
+def test_change_after_a_gap_is_against_previous_tick(city):
     city.states_at(T)
     request(city, 1, T + 100_000)
     beat(city, 1, T + 114_000, ZONES[2].zone_id)

@@ -5,11 +5,11 @@ from pricing.surge import ticks
 TICK = {"tick_ms": 5_000, "grace_ms": 250}
 
 
-def test_event_time_of_a_fast_clock_is_the_arrival():
+def test_event_time_of_fast_clock_is_arrival():
     assert ticks.event_time(700_000, 500_000) == 500_000
 
 
-def test_event_time_of_a_late_arrival_is_the_occurrence():
+def test_event_time_of_late_arrival_is_occurrence():
     assert ticks.event_time(500_000, 700_000) == 500_000
 
 
@@ -30,14 +30,14 @@ def test_is_future_needs_more_than_the_tolerance(ahead_ms, expected):
         (200_000, 599_000, 600_000),
     ],
 )
-def test_first_tick_is_the_first_that_sees_the_event(event_ms, arrived_ms, expected):
+def test_first_tick_is_first_to_see_event(event_ms, arrived_ms, expected):
     assert ticks.first_tick(event_ms, arrived_ms, **TICK) == expected
 
 
 @pytest.mark.parametrize(
     ("event_ms", "expected"), [(300_000, 595_000), (300_001, 600_000), (304_999, 600_000)]
 )
-def test_last_tick_is_the_last_whose_window_holds_the_event(event_ms, expected):
+def test_last_tick_is_last_to_hold_event(event_ms, expected):
     assert ticks.last_tick(event_ms, window_ms=300_000, tick_ms=5_000) == expected
 
 

@@ -75,7 +75,7 @@ def test_request_that_arrives_twice_counts_once(window):
     assert window.count(T).demand == {"A": 1}
 
 
-def test_request_in_two_zones_counts_where_it_was_first(window):
+def test_request_in_two_zones_counts_in_earlier(window):
     request(window, 460_000, 460_000, event_id="a", zone_id="B")
     request(window, 450_000, 470_000, event_id="b", zone_id="A")
     assert window.count(465_000).demand == {"B": 1}
@@ -85,20 +85,20 @@ def test_request_in_two_zones_counts_where_it_was_first(window):
     assert window.count(760_000).demand == {}
 
 
-def test_copies_of_one_instant_fall_to_the_smaller_event_id(window):
+def test_copies_of_one_instant_go_by_event_id(window):
     request(window, 450_000, 450_000, event_id="b", zone_id="B")
     request(window, 450_000, 450_000, event_id="a", zone_id="A")
     assert window.count(T).demand == {"A": 1}
 
 
-def test_copy_that_arrives_late_takes_over_from_its_first_tick(window):
+def test_late_copy_takes_over_from_its_first_tick(window):
     request(window, 450_000, 450_000, event_id="b", zone_id="B")
     window.count(T)
     assert request(window, 440_000, 602_000, event_id="a", zone_id="A") is Disposition.COUNTED
     assert window.count(T + 5_000).demand == {"A": 1}
 
 
-def test_request_kept_by_a_later_copy_is_not_counted_twice(window):
+def test_request_kept_by_later_copy_counts_once(window):
     request(window, 450_000, 450_000, event_id="a")
     request(window, 460_000, 460_000, event_id="b")
     assert window.count(750_000).demand == {"A": 1}
@@ -144,7 +144,7 @@ def test_newest_heartbeat_of_each_driver_decides(window):
     assert counts.signal is Signal.LIVE
 
 
-def test_city_that_falls_silent_keeps_its_supply_for_three_minutes(window):
+def test_silent_city_keeps_its_supply_three_minutes(window):
     for number in range(40):
         beat(window, T, driver_id=f"d{number}")
     seen = [(window.count(T + s * 1000)) for s in range(0, 190, 5)]
@@ -157,7 +157,7 @@ def test_city_without_heartbeats_is_silent(window):
     assert window.count(T).signal is Signal.SILENT
 
 
-def test_silent_city_that_hears_one_old_heartbeat_holds_again(window):
+def test_silent_city_with_old_heartbeat_holds_again(window):
     beat(window, 400_000, driver_id="d1")
     assert window.count(T).signal is Signal.SILENT
     beat(window, 430_000, 604_000, driver_id="d2")
@@ -166,7 +166,7 @@ def test_silent_city_that_hears_one_old_heartbeat_holds_again(window):
     assert counts.supply == {"A": 2}
 
 
-def test_old_heartbeat_of_a_silent_city_may_count_once_it_is_held(window):
+def test_old_heartbeat_may_count_once_city_is_held(window):
     """Beyond 180 s it cannot be the clock, but up to 220 s it can still be supply."""
     assert beat(window, T - 195_000, T, driver_id="d1") is Disposition.COUNTED
     assert window.count(T).signal is Signal.SILENT
@@ -216,7 +216,7 @@ def test_window_forgets_what_can_no_longer_matter(window):
     assert len(pickle.dumps(window)) < 2 * empty
 
 
-def test_request_sent_for_ever_is_remembered_within_one_window(window):
+def test_request_sent_for_ever_is_remembered_one_window(window):
     sizes = []
     for number in range(3_000):
         at_ms = T + number * 1_000
@@ -227,7 +227,7 @@ def test_request_sent_for_ever_is_remembered_within_one_window(window):
     assert max(sizes[100:]) < 1.1 * sizes[100]
 
 
-def test_memory_reaches_back_to_the_oldest_heartbeat_that_can_count():
+def test_memory_reaches_to_oldest_heartbeat_that_counts():
     config = WindowConfig(demand_window_ms=1_000)
     for older_ms, drivers in [(0, {"A": 1}), (1, {})]:
         window = CityWindow(config)

@@ -36,7 +36,7 @@ def test_importer_makes_the_shipped_file(capsys: pytest.CaptureFixture[str]):
 
 
 @needs_sources
-def test_importer_takes_each_fare_from_the_nearest_sufficient_sample(shipped: Catalogue):
+def test_importer_takes_fare_from_nearest_sufficient_sample(shipped: Catalogue):
     with ZONES.open(newline="") as zones, TRIPS.open(newline="") as trips:
         borough = {row["zone_id"]: row["borough"] for row in csv.DictReader(zones)}
         fares = [(row["pickup_zone_id"], float(row["fare_usd"])) for row in csv.DictReader(trips)]

@@ -72,12 +72,12 @@ def test_locate_no_place_on_earth_is_none(new_york: ZoneLocator, lat: float, lon
     assert new_york.locate(lat, lon) is None
 
 
-def test_locate_every_zone_of_new_york_has_a_cell(new_york: ZoneLocator):
+def test_every_zone_of_new_york_has_cells(new_york: ZoneLocator):
     zones = load_catalogue(None).zones
     assert [zone.zone_id for zone in zones if not new_york.cells(zone.zone_id)] == []
 
 
-def test_locate_eight_centroids_of_new_york_lie_in_another_zone(new_york: ZoneLocator):
+def test_eight_new_york_centroids_lie_elsewhere(new_york: ZoneLocator):
     zones = load_catalogue(None).zones
     strays = [zone.zone_id for zone in zones if new_york.locate(zone.lat, zone.lon) != zone]
     assert strays == ["30", "77", "102", "106", "153", "222", "230", "236"]
@@ -124,7 +124,7 @@ def test_locate_across_pole_and_antimeridian(
     assert {_id_at(locator, *place) for place in near} == {"1"}
 
 
-def test_locate_zone_around_a_pentagon_has_all_its_cells():
+def test_zone_around_a_pentagon_has_all_cells():
     pentagon = next(iter(h3.get_pentagons(9)))
     lat, lon = h3.cell_to_latlng(pentagon)
     locator = _locator(replace(ZONE, lat=lat, lon=lon, area_km2=1.0))
@@ -181,7 +181,7 @@ def test_locate_cell_beyond_the_parents_is_none():
     assert {_id_at(locator, *h3.cell_to_latlng(cell)) for cell in outside} == {None}
 
 
-def test_locate_zone_too_small_for_a_cell_is_never_found():
+def test_zone_too_small_for_cells_is_unfound():
     lat, lon = h3.cell_to_boundary(h3.latlng_to_cell(0.0, 0.0, 9))[0]
     tiny = replace(ZONE, lat=lat, lon=lon, area_km2=0.0001)
     locator = _locator(tiny)

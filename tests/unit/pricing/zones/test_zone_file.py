@@ -123,9 +123,7 @@ BAD_VALUES = [
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD_VALUES)
-def test_parse_zones_bad_value_is_refused_with_its_line(
-    changes: dict[str, str], message: str | None
-):
+def test_parse_zones_refuses_bad_value_with_line(changes: dict[str, str], message: str | None):
     error = _refusal(f"{HEADER}\n{_line(zone_id='7')}\n{_line(**changes)}\n")
     assert (error.source, error.line) == ("z.csv", 3)
     assert str(error).startswith("z.csv, line 3: ")
@@ -165,7 +163,7 @@ def test_parse_zones_without_zones_is_refused(text: str):
     assert (error.line, str(error)) == (0, "z.csv: no zones")
 
 
-def test_parse_zones_bytes_not_utf8_are_refused_with_their_line():
+def test_parse_zones_refuses_non_utf8_with_line():
     text = f"\ufeff{HEADER}\r\n{_line()}\r\n{_line(zone_id='2')}".encode()
     error = _refusal(text.replace(b"2,Old", b"2,\xffld"))
     assert (error.line, error.reason) == (3, "not UTF-8: byte 0xff")
@@ -176,7 +174,7 @@ def test_parse_zones_broken_quotes_are_refused(name: str):
     assert _refusal(f"{HEADER}\n{_line(name=name)}\n").line == 2
 
 
-def test_parse_zones_fault_after_a_line_break_in_a_field_names_its_own_line():
+def test_parse_zones_line_counts_breaks_within_fields():
     head = f"zone_id,{HEADER.removeprefix('zone_id,')}"
     error = _refusal(
         f"{head}\n\n\n{_line()}\n{_line(zone_id='2', name=chr(34) + 'x' + chr(34))},\n"

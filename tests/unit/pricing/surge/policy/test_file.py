@@ -51,7 +51,7 @@ def test_shipped_policy_keeps_its_version():
         ("prior_drivers = 5, prior_ratio = 0.5", "prior_ratio = 5e-1, prior_drivers = 5"),
     ],
 )
-def test_version_does_not_depend_on_the_form_of_the_file(old, new):
+def test_version_ignores_the_form_of_the_file(old, new):
     assert parsed(old, new).version == load_policy(None, WINDOW).version
 
 
@@ -208,14 +208,14 @@ CORE_BOUNDS = "{ min = 1.0, max = 3.0 }"
         ("[class.core]", "[class.core]\nzones = []", "class.core.zones: unknown key"),
     ],
 )
-def test_value_that_cannot_be_used_is_refused_by_name(old, new, reason):
+def test_unusable_value_is_refused_by_name(old, new, reason):
     with pytest.raises(PolicyError) as refused:
         parsed(old, new)
     assert reason in str(refused.value)
     assert str(refused.value).startswith(f"test.toml: {refused.value.key}: ")
 
 
-def test_greatest_number_keeps_every_intermediate_below_2_to_the_63():
+def test_greatest_number_keeps_intermediates_in_64_bits():
     """With eight million requests in a zone, and nothing else in the policy moderate."""
     greatest = GREATEST_NUMBER * MICRO
     assert 8_000_000 * MICRO**2 + greatest * greatest < 2**63

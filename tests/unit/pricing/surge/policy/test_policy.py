@@ -83,7 +83,7 @@ def test_silent_city_has_no_surge_whatever_its_demand():
 
 
 @pytest.mark.parametrize(("zone_class", "ceiling"), [("airport", 2_000_000), ("outer", 2_500_000)])
-def test_class_has_a_curve_and_ceiling_of_its_own(zone_class, ceiling):
+def test_class_has_its_own_curve_and_ceiling(zone_class, ceiling):
     assert decided(99, 0, zone_class=zone_class).multiplier_micro == ceiling
     assert decided(40, 8, zone_class=zone_class).raw_micro < decided(40, 8).raw_micro
 
@@ -124,7 +124,7 @@ def test_class_bounds_cut_a_curve_that_goes_further():
     assert (low.multiplier_micro, low.reasons) == (1_100_000, ("zero_demand", "zone_min"))
 
 
-def test_stages_tell_each_step_from_the_prior_ratio_on():
+def test_stages_show_each_step_from_prior_ratio():
     assert [tuple(step) for step in decided(40, 8).stages] == [
         ("ratio", 500_000, 3_269_230, Reason.DEMAND_EXCEEDS_SUPPLY),
         ("curve", 3_269_230, 2_134_615, None),
@@ -160,7 +160,7 @@ def test_curve_of_one_point_is_flat():
     assert Curve(((1_000_000, 1_000_000),)).at(7_000_000) == 1_000_000
 
 
-def test_curve_ends_before_what_lies_beyond_its_last_point():
+def test_curve_ends_before_ratios_beyond_its_last():
     curve = Curve(((1_000_000, 1_000_000), (6_000_000, 3_000_000)))
     assert not curve.ends_before(6_000_000)
     assert curve.ends_before(6_000_001)
