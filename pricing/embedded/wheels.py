@@ -36,6 +36,8 @@ async def located(find: Callable[[Path], Path], runtime: Path) -> Path:
         while not finding.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait((finding,))
+        if not finding.cancelled():
+            finding.exception()  # whoever cancels wants no more of it: else it is told as lost
         raise
 
 
