@@ -1,4 +1,4 @@
-"""The command line, one module a command or a family of them.
+"""The command line: `app` puts it together, one module a family of commands describes them.
 
-Imports every other room, most of them late, so that `--help` is quick.
+Imports every other room. What a command does is imported when it runs, so that `--help` is quick.
 """

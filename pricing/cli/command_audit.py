@@ -1,4 +1,4 @@
-"""Notes in the audit what an operator does at the command line, whether or not a service runs.
+"""Puts what an operator does at the command line into the audit, whether or not a service runs.
 
 The entry goes into a spool that this process claims for a moment, so it is on the disk before the
 command ends. The service delivers it: as its own at its next start, or by adopting the spool.
@@ -28,18 +28,18 @@ from pricing.writing.publisher import SpoolPublisher
 _log = structlog.get_logger(__name__)
 
 
-def note_local_act(
+def audit_command(
     settings: Settings, action: str, target: str, *, before: Any = None, after: Any = None
 ) -> None:
-    """Note what whoever runs this command did. Never fails: it has been done already.
+    """Audit what whoever runs this command did. Never fails: it has been done already.
 
     Of the logs only errors are shown, for what the command prints is its answer.
     """
     configure_logs("ERROR", "console")
-    asyncio.run(_note(settings, action, target, before, after))
+    asyncio.run(_record(settings, action, target, before, after))
 
 
-async def _note(settings: Settings, action: str, target: str, before: Any, after: Any) -> None:
+async def _record(settings: Settings, action: str, target: str, before: Any, after: Any) -> None:
     try:
         home, config = settings.state_dir / SPOOLS, spool_config(settings)
         async with claimed_spool(home, config) as spool:
@@ -47,7 +47,7 @@ async def _note(settings: Settings, action: str, target: str, before: Any, after
             audit = Audit(settings.instance_name, publisher, now_ms=now_ms)
             await audit.record(_whoever_runs_this(), action, target, before=before, after=after)
     except (SpoolError, OSError) as error:
-        _log.error("an act is not in the audit", action=action, target=target, why=str(error))
+        _log.error("audit write failed", action=action, target=target, error=str(error))
 
 
 def _whoever_runs_this() -> Principal:

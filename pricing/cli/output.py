@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -30,16 +29,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 def complain(message: str) -> None:
     """Print one line to standard error, in the form of every failure."""
     typer.echo(f"equilibrium: {message}", err=True)
-
-
-def state_directory() -> Path:
-    """The service's directory. Raises `StateUnreadable` where there is none."""
-    from pricing.wiring.settings import load_settings
-
-    path = load_settings().state_dir
-    if not path.is_dir():
-        raise StateUnreadable(f"{path}: no such directory; EQUILIBRIUM_STATE_DIR names it")
-    return path
 
 
 @contextmanager

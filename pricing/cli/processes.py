@@ -1,108 +1,33 @@
-"""Each long-running command as one process: open the parts, work, drain, exit code 0."""
+"""`equilibrium api`, `processor`, `migrate` and `check-config`: the service's own processes."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import signal
-from collections.abc import Coroutine
-from typing import Any
-
-import structlog
-import typer
-import uvloop
-
-from pricing.access.keys import KeyFile, KeysError
-from pricing.api.server import ServerConfig, serve
-from pricing.drain import Drain
-from pricing.processor.probes import create_probes
-from pricing.stores.migrate import migrate
-from pricing.surge.policy.file import load_policy
-from pricing.wiring.api import open_api
-from pricing.wiring.configs import database_config, kafka_config, window_config
-from pricing.wiring.processor import open_processor
-from pricing.wiring.settings import Settings, SettingsError
-from pricing.writing.topics import create_topics, warn_of_clashes
-from pricing.zones import load_catalogue
-
-_log = structlog.get_logger(__name__)
-
-_MIGRATE_TIMEOUT_S = 60.0
+from pricing.cli.settings import with_settings
 
 
-def run_api(settings: Settings) -> int:
-    """Serve until SIGTERM or Ctrl-C."""
-    return _run(_api(settings))
+def api() -> int:
+    """Serve prices and take events over HTTP, until SIGTERM."""
+    from pricing.cli.process_run import run_api
+
+    return with_settings(run_api)
 
 
-def run_processor(settings: Settings) -> int:
-    """Price zones until SIGTERM or Ctrl-C."""
-    return _run(_processor(settings))
+def processor() -> int:
+    """Turn the events into prices, until SIGTERM."""
+    from pricing.cli.process_run import run_processor
+
+    return with_settings(run_processor)
 
 
-def run_migrate(settings: Settings) -> int:
-    """Bring schema, zones and topics up to date; says what it did."""
-    return _run(_migrate(settings))
+def migrate() -> int:
+    """Bring the database's schema and the topics up to date; safe side by side, and again."""
+    from pricing.cli.process_run import run_migrate
+
+    return with_settings(run_migrate)
 
 
-def check_files(settings: Settings) -> None:
-    """Read every file that a setting names.
+def check_config() -> int:
+    """Show the effective settings, secrets masked, and where each came from."""
+    from pricing.cli.process_run import show_config
 
-    Raises `CatalogueError`, `PolicyError`, or `SettingsError` for the file of keys.
-    """
-    load_catalogue(settings.zones_file)
-    load_policy(settings.policy_file, window_config(settings))
-    try:
-        KeyFile(settings.keys_path).load()
-    except KeysError as error:
-        raise SettingsError(str(error)) from error
-
-
-def _run(main: Coroutine[Any, Any, int]) -> int:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
-
-
-def _spare_the_collector() -> None:
-    """Leave what the start has made, and what stays, out of every later collection of garbage.
-
-    A full one would look at some 100,000 objects, and hold every request up for tens of ms.
-    """
-    gc.freeze()
-
-
-async def _api(settings: Settings) -> int:
-    async with open_api(settings) as (app, drain):
-        _spare_the_collector()
-        await serve(app, settings.http_host, settings.http_port, drain=drain)
-    return 0
-
-
-async def _processor(settings: Settings) -> int:
-    drain = Drain()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, drain.begin)
-    async with open_processor(settings) as (processor, metrics), asyncio.TaskGroup() as group:
-        if settings.processor_port:
-            probes = create_probes(processor, metrics)
-            config = ServerConfig(drain_delay_s=0, grace_s=1, handles_signals=False)
-            group.create_task(
-                serve(
-                    probes,
-                    settings.http_host,
-                    settings.processor_port,
-                    drain=drain,
-                    config=config,
-                )
-            )
-        await processor.run(drain)
-    return 0
-
-
-async def _migrate(settings: Settings) -> int:
-    catalogue = load_catalogue(settings.zones_file)
-    report = await migrate(database_config(settings), catalogue.zones, timeout_s=_MIGRATE_TIMEOUT_S)
-    typer.echo(str(report))
-    warn_of_clashes(await create_topics(kafka_config(settings), timeout_s=_MIGRATE_TIMEOUT_S))
-    return 0
+    return with_settings(show_config)

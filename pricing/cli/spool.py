@@ -1,17 +1,16 @@
-"""`equilibrium spool …`: looks into the spools of this machine, with or without the service."""
+"""`equilibrium spool …`: the spools of this machine, with or without the service."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pricing.cli.output import disk_errors_told, print_json, print_table, state_directory
-from pricing.errors import StateUnreadable
+from pricing.cli.output import disk_errors_told, print_json, print_table
+from pricing.cli.settings import with_settings
 
 spool_app = typer.Typer(
     help="The spools: events on this machine's disk on their way to Kafka.",
@@ -29,9 +28,9 @@ _COLUMNS = ("spool", "held", "segments", "bytes", "records", "pending", "oldest"
 @disk_errors_told()
 def list_spools(*, name: Name = None, as_json: Json = False) -> int:
     """List the spools: whether a process holds them, and what waits in them."""
-    from pricing.cli.spool_report import contents
+    from pricing.cli.spool_report import contents, directories
 
-    found = [contents(directory).summary() for directory in _directories(name)]
+    found = [contents(directory).summary() for directory in with_settings(directories, name)]
     if as_json:
         print_json({"data": found})
         return 0
@@ -49,17 +48,17 @@ def list_spools(*, name: Name = None, as_json: Json = False) -> int:
 @disk_errors_told()
 def check(*, name: Name = None, as_json: Json = False) -> int:
     """Read every record and its checksum; exit code 1 where something is damaged."""
-    from pricing.cli.spool_report import damage
+    from pricing.cli.spool_report import damage, directories
 
-    directories = _directories(name)
-    rows = damage(directories)
+    found = with_settings(directories, name)
+    rows = damage(found)
     is_damaged = any(not row["torn_tail"] for row in rows)
     if as_json:
         print_json({"damaged": is_damaged, "data": rows})
     elif rows:
         print_table(tuple(rows[0]), [list(row.values()) for row in rows])
     else:
-        typer.echo("no damage" if directories else _NONE)
+        typer.echo("no damage" if found else _NONE)
     return 1 if is_damaged else 0
 
 
@@ -74,9 +73,9 @@ def export(
     as_json: Json = False,
 ) -> int:
     """Print the events that wait, one a line."""
-    from pricing.cli.spool_report import records
+    from pricing.cli.spool_report import directories, records
 
-    for directory in _directories(name):
+    for directory in with_settings(directories, name):
         for fields in records(directory, everything=everything):
             sys.stdout.write((json.dumps(fields) if as_json else _line(fields)) + "\n")
     return 0
@@ -91,21 +90,23 @@ def replay(
     as_json: Json = False,
 ) -> int:
     """Send what waits to Kafka now: of the spools that no process holds."""
+    from pricing.cli.spool_report import directories
     from pricing.cli.spool_report import replay as work
-    from pricing.wiring.settings import load_settings
 
     _be_quiet()
-    return _report(asyncio.run(work(load_settings(), _directories(name), timeout)), as_json)
+    found = with_settings(directories, name)
+    return _report(asyncio.run(with_settings(work, found, timeout)), as_json)
 
 
 @spool_app.command(epilog="Example: equilibrium spool repair")
 @disk_errors_told()
 def repair(*, name: Name = None, as_json: Json = False) -> int:
     """Cut torn tails and set damaged bytes aside: of the spools that no process holds."""
+    from pricing.cli.spool_report import directories
     from pricing.cli.spool_report import repair as work
 
     _be_quiet()
-    return _report(asyncio.run(work(_directories(name))), as_json)
+    return _report(asyncio.run(work(with_settings(directories, name))), as_json)
 
 
 def _be_quiet() -> None:
@@ -129,17 +130,3 @@ def _report(rows: list[dict[str, Any]], as_json: bool) -> int:
 def _line(fields: dict[str, Any]) -> str:
     shown = json.dumps(fields.get("value", fields.get("bytes")))
     return f"{fields['spool']}/{fields['seq']}  {fields['appended_at']}  {fields['lane']}  {shown}"
-
-
-def _directories(name: str | None) -> list[Path]:
-    from fallback.pump.adoption import spool_directories
-    from pricing.wiring.writing import SPOOLS
-
-    home = state_directory() / SPOOLS
-    if home.exists() and not home.is_dir():
-        raise StateUnreadable(f"{home}: Not a directory")
-    found = spool_directories(home)
-    chosen = [path for path in found if name is None or path.name == name]
-    if name is not None and not chosen:
-        raise typer.BadParameter(f"--spool {name}: there is no such spool")
-    return chosen

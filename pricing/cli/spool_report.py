@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from fallback.clock import wall_s
 from fallback.errors import SpoolFailed, SpoolLocked
 from fallback.pump import Pump
+from fallback.pump.adoption import spool_directories
 from fallback.spool import Spool
 from fallback.spool.startup.inspection import (
     DamagedSpan,
@@ -23,14 +26,31 @@ from fallback.spool.startup.inspection import (
     read_spool,
     segments,
 )
+from pricing.cli.settings import state_directory
+from pricing.errors import StateUnreadable
 from pricing.wiring.configs import kafka_config
 from pricing.wiring.settings import Settings
-from pricing.wiring.writing import replaying
+from pricing.wiring.writing import SPOOLS, replaying
 from pricing.writing.kafka_sink import place_of
 from streaming.events.event_types import rfc3339
 from streaming.events.packing import UnreadableRecord, unpack
 
 _LOOK_S = 0.02
+
+
+def directories(settings: Settings, name: str | None) -> list[Path]:
+    """The spools of this machine, or the one of that name.
+
+    Raises `StateUnreadable`, and `typer.BadParameter` for a name that none has.
+    """
+    home = state_directory(settings) / SPOOLS
+    if home.exists() and not home.is_dir():
+        raise StateUnreadable(f"{home}: Not a directory")
+    found = spool_directories(home)
+    chosen = [path for path in found if name is None or path.name == name]
+    if name is not None and not chosen:
+        raise typer.BadParameter(f"--spool {name}: there is no such spool")
+    return chosen
 
 
 @dataclass(slots=True)

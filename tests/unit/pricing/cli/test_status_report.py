@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from fallback.mode import Level, Reading
-from pricing.cli.status import Target, render, show_status
+from pricing.cli.status_report import Target, render, show_status
 from tests.support.api import World
 
 
