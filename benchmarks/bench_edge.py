@@ -14,24 +14,20 @@ from starlette.types import ASGIApp, Message
 
 from benchmarks.bench_price import now_ms, price_ladder
 from benchmarks.benchmark import Case
-from fallback.breaker import PROFILES
 from pricing.access.auth import KeyGate
 from pricing.access.keys import KeyFile
 from pricing.access.role import Role
 from pricing.api.app import create_app
 from pricing.api.http.dependencies import ApiConfig, ApiDependencies
 from pricing.api.http.routing import Api
-from pricing.health.passive import DEPENDENCIES, PassiveHealth
 from pricing.metrics.api import Metrics
 from pricing.metrics.request_stats import RequestStats
 from pricing.mode.current import CurrentPolicy
 from pricing.mode.policy import ModePolicy, policies
-from pricing.ports import Receipt
-from pricing.reading.guarded_store import new_breakers
 from pricing.reading.policy import ReadPolicy
 from pricing.stores.memory import MemoryStates
-from pricing.zones import ZoneLocator, load_catalogue
-from streaming.events.event_types import Event
+from pricing.wiring.in_memory import in_memory_dependencies
+from pricing.zones import load_catalogue
 
 _REQUESTS = 500
 _PRICE, _LIVE = "/api/v1/zones/161/price", "/health/live"
@@ -45,42 +41,30 @@ def _without_stats(run: Callable[[], None]) -> Callable[[], None]:
     return patch.multiple(RequestStats, answered=_left_nothing, request=_left_nothing)(run)
 
 
-class _NoPublisher:
-    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
-        raise NotImplementedError
-
-
-def _parts() -> ApiDependencies:
-    """An API over memory, without a mode."""
-    catalogue, metrics, fixed = load_catalogue(None), Metrics(), ModePolicy()
-    breakers = new_breakers(
-        {name: PROFILES[name] for name in DEPENDENCIES}, observers=(metrics.breakers,)
-    )
-    return ApiDependencies(
-        catalogue=catalogue,
-        locator=ZoneLocator(catalogue),
+def _dependencies() -> ApiDependencies:
+    """An API over memory, whose mode is fixed."""
+    fixed = ModePolicy()
+    return replace(
+        in_memory_dependencies(load_catalogue(None)),
         ladder=price_ladder(MemoryStates(), ReadPolicy()),
-        publisher=_NoPublisher(),
         now_ms=now_ms,
         policy=lambda: fixed,
-        health=PassiveHealth(now_ms=now_ms, breakers=breakers),
-        metrics=metrics,
         config=ApiConfig(access_log=False),
     )
 
 
-def _with_mode(parts: ApiDependencies) -> ApiDependencies:
+def _with_mode(dependencies: ApiDependencies) -> ApiDependencies:
     current = CurrentPolicy(policies(ReadPolicy(), 50_000))
     metrics = Metrics()
-    return replace(parts, policy=lambda: current.now, metrics=metrics)
+    return replace(dependencies, policy=lambda: current.now, metrics=metrics)
 
 
-def _with_keys(parts: ApiDependencies) -> tuple[ApiDependencies, str]:
+def _with_keys(dependencies: ApiDependencies) -> tuple[ApiDependencies, str]:
     with tempfile.TemporaryDirectory() as directory:
         file = KeyFile(Path(directory) / "keys.json")
         _, text = file.create(name="anna", role=Role.CLIENT, now_s=1)
         ring = file.load()
-    return replace(parts, gate=KeyGate(lambda: ring, wall_s=lambda: 2.0)), text
+    return replace(dependencies, gate=KeyGate(lambda: ring, wall_s=lambda: 2.0)), text
 
 
 def _asking(app: ASGIApp, path: str, key: str = "-") -> Callable[[], None]:
@@ -120,7 +104,7 @@ class _Edge:
     unit = "request"
 
     def cases(self) -> Sequence[Case]:
-        bare = _parts()
+        bare = _dependencies()
         with_mode = _with_mode(bare)
         with_keys, key = _with_keys(with_mode)
         framework = create_app(with_mode)

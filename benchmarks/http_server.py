@@ -10,8 +10,8 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import structlog
 import uvloop
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fallback.breaker import PROFILES
 from pricing.api.app import create_app
-from pricing.api.http.dependencies import ApiConfig, ApiDependencies
+from pricing.api.http.dependencies import ApiConfig
 from pricing.api.http.schemas import PriceAnswer
 from pricing.api.server import ServerConfig, serve
 from pricing.drain import Drain
@@ -30,15 +30,14 @@ from pricing.logs import configure_logs
 from pricing.metrics.api import Metrics
 from pricing.mode.policy import ModePolicy
 from pricing.model import Signal, Zone, ZoneState
-from pricing.ports import Receipt
 from pricing.reading.guarded_store import CallGuards, guarded_stores, new_breakers
 from pricing.reading.ladder import Ladder
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
 from pricing.stores.memory import MemoryStates
 from pricing.stores.redis_states import RedisConfig, RedisStates
-from pricing.zones import ZoneLocator, load_catalogue
-from streaming.events.event_types import Event
+from pricing.wiring.in_memory import in_memory_dependencies
+from pricing.zones import load_catalogue
 
 _TICK_S = 5
 
@@ -108,11 +107,6 @@ def naive(redis_url: str) -> ASGIApp:
     return app
 
 
-class _NoPublisher:
-    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
-        raise NotImplementedError
-
-
 async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitStack) -> ASGIApp:
     """The price API; its Redis gets a new tick of every zone every five seconds."""
     catalogue = load_catalogue(None)
@@ -149,12 +143,9 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
         now_ms=now_ms,
     )
     return create_app(
-        ApiDependencies(
-            catalogue=catalogue,
-            locator=ZoneLocator(catalogue),
+        replace(
+            in_memory_dependencies(catalogue),
             ladder=ladder,
-            publisher=_NoPublisher(),
-            now_ms=now_ms,
             policy=lambda: mode_policy,
             health=health,
             metrics=metrics,

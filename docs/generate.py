@@ -18,13 +18,13 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from pricing import __version__
-from pricing.api.openapi import document
 from pricing.metrics.api import Metrics
 from pricing.metrics.modes import ModeMetrics
 from pricing.metrics.processor import new_processor_metrics
 from pricing.metrics.reads import ReadMetrics
 from pricing.metrics.registry import register
 from pricing.metrics.spool import SpoolStatus
+from pricing.wiring.openapi import document
 from pricing.wiring.settings import PREFIX, Settings
 from streaming import asyncapi
 

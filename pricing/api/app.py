@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 from prometheus_client import exposition
 from starlette.exceptions import HTTPException
@@ -20,7 +22,7 @@ from pricing.api.http.reference_page import POLICY, reference_page
 from pricing.api.http.routing import Api, add_page
 from pricing.api.ingest.events import add_events
 from pricing.api.middleware import BodyLimit, RequestEdge
-from pricing.api.operators.routes import add_admin
+from pricing.api.operators.routes import add_operators
 from pricing.api.prices.endpoint import add_prices
 from pricing.api.prices.fast_path import PriceFastPath
 from pricing.api.prices.reader import PriceReader
@@ -46,8 +48,11 @@ _TAGS = [
     {"name": "zones", "description": "The pieces of a city that have one price each."},
     {"name": "events", "description": "What happens in the city, on its way to Kafka."},
     {"name": "system", "description": "How well the service is, and why."},
-    {"name": "operators", "description": "Steer and look back. Every act is kept in the audit."},
-    {"name": "health", "description": "For load balancers and people. No key needed."},
+    {"name": "operators", "description": "Steer and look back. Every action is kept in the audit."},
+    {
+        "name": "health",
+        "description": "Probes, without a key; details for operators.",
+    },
 ]
 _EXPOSED = (
     "Age",
@@ -62,9 +67,39 @@ _EXPOSED = (
 )
 
 
-def create_app(parts: ApiDependencies) -> FastAPI:
-    """The app over these parts. Who made the parts closes them, after the app's last request."""
-    app = Api(
+def create_app(dependencies: ApiDependencies) -> FastAPI:
+    """The app over these dependencies, which their maker closes after the app's last request."""
+    app = _bare_app()
+    app.state.gate = dependencies.gate
+    app.state.admission = Admission()
+    app.state.is_read_only = lambda: dependencies.system.is_read_only
+    prices = PriceReader(dependencies.ladder, dependencies.metrics.reads)
+    add_prices(app, dependencies, prices)
+    for add_room in _ROOMS:
+        add_room(app, dependencies)
+    _add_pages(app, dependencies)
+    # The one added last stands outermost: a page of another origin may read a 413 too.
+    app.add_middleware(BodyLimit, max_body_bytes=dependencies.config.max_body_bytes)
+    if dependencies.config.cors_origins:
+        _allow_origins(app, dependencies.config.cors_origins)
+    app.edge = RequestEdge(app.inside, dependencies, PriceFastPath(dependencies, prices))
+    return app
+
+
+_ROOMS = (
+    add_zones,
+    add_events,
+    add_system,
+    add_operators,
+    add_health,
+    add_dlq_health,
+    add_detailed_health,
+)
+"""Each adds its routes; their order is the documentation's."""
+
+
+def _bare_app() -> Api:
+    return Api(
         title="Equilibrium",
         version=pricing.__version__,
         summary="Surge pricing that keeps answering",
@@ -78,43 +113,29 @@ def create_app(parts: ApiDependencies) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={Problem: on_problem, HTTPException: on_http_exception},
     )
-    app.state.gate = parts.gate
-    app.state.admission = Admission()
-    app.state.is_read_only = lambda: parts.system is not None and parts.system.is_read_only
-    reader = PriceReader(parts.ladder, parts.metrics.reads)
-    add_prices(app, parts, reader)
-    add_zones(app, parts)
-    add_events(app, parts)
-    add_system(app, parts)
-    add_admin(app, parts)
-    add_health(app, parts)
-    add_dlq_health(app, parts)
-    add_detailed_health(app, parts)
-    _add_pages(app, parts)
-    # The one added last stands outermost.
-    app.add_middleware(BodyLimit, max_body_bytes=parts.config.max_body_bytes)
-    if parts.config.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=parts.config.cors_origins,
-            allow_methods=("GET", "POST", "DELETE"),
-            allow_headers=(
-                "Authorization",
-                "Idempotency-Key",
-                "If-Match",
-                "X-API-Key",
-                "X-Request-ID",
-            ),
-            expose_headers=_EXPOSED,
-        )
-    app.edge = RequestEdge(app.inside, parts, PriceFastPath(parts, reader))
-    return app
 
 
-def _add_pages(app: FastAPI, parts: ApiDependencies) -> None:
+def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=("GET", "POST", "DELETE"),
+        allow_headers=(
+            "Authorization",
+            "Idempotency-Key",
+            "If-Match",
+            "X-API-Key",
+            "X-Request-ID",
+        ),
+        expose_headers=_EXPOSED,
+    )
+
+
+def _add_pages(app: FastAPI, dependencies: ApiDependencies) -> None:
     async def metrics(request: Request) -> Response:
         encode, media_type = exposition.choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(parts.metrics.registry), headers={"Content-Type": media_type})
+        content = encode(dependencies.metrics.registry)
+        return Response(content, headers={"Content-Type": media_type})
 
     async def docs(_request: Request) -> Response:
         headers = {"Content-Security-Policy": POLICY}

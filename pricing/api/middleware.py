@@ -171,7 +171,7 @@ class _Exchange:
         state["policy"] = self.policy
         self._system.lines(self.mode)
         state["degraded_services"] = self._system.degraded_services
-        state["degraded_mode"] = self.mode != "normal" or bool(self._system.degraded_services)
+        state["degraded_mode"] = self._system.is_degraded
         if self.method == "HEAD":
             # Answered as a GET; the server leaves the body out.
             self.scope = {**self.scope, "method": "GET"}

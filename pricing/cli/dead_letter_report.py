@@ -16,8 +16,7 @@ from pricing.cli.spool_report import describe
 from pricing.clocks import now_ms
 from pricing.wiring.settings import Settings
 from pricing.wiring.writing import DEAD_LETTERS
-from pricing.writing.dead_letters import STRATEGIES
-from streaming.events.event_types import rfc3339
+from pricing.writing.dead_letters import STRATEGIES, dead_letter_json
 
 _DAY_MS = 86_400_000
 _MOST_IDS_AUDITED = 100
@@ -99,19 +98,11 @@ def discard_letters(settings: Settings, choice: Choice, *, as_json: bool) -> int
 
 
 def _summary(letter: Letter) -> dict[str, Any]:
+    fields = dead_letter_json(letter)
+    del fields["bytes"]  # a table for people has no room for it
     strategy = STRATEGIES.get(letter.error_class)
-    return {
-        "id": letter.id,
-        "lane": letter.lane,
-        "seq": letter.seq,
-        "error_class": letter.error_class,
-        "reason": letter.reason,
-        "attempts": letter.attempts,
-        "retries": letter.retries,
-        "appended_at": rfc3339(letter.appended_ms),
-        "buried_at": rfc3339(letter.buried_ms),
-        "next": "retry" if strategy and letter.retries < strategy.max_retries else "a person",
-    }
+    is_retried = strategy is not None and letter.retries < strategy.max_retries
+    return {**fields, "next": "retry" if is_retried else "a person"}
 
 
 def _of_class(box: DeadLetterBox, error_class: str | None) -> list[Letter]:

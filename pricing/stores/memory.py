@@ -1,16 +1,20 @@
-"""The twin of both stores of zone states in memory.
+"""The in-memory twins of the stores.
 
-Tests and benchmarks read and write it, and the OpenAPI generator stands it in for the servers
-that it does not need. No process of the service builds it.
+Tests and benchmarks read and write them, and they stand in for the servers where only the OpenAPI
+document is wanted. No process of the service builds one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 from pricing.model import ZoneState
 from pricing.ports import CityTick
+from pricing.stores.operations import LAST, Page, PagePosition
+from streaming.events.event_types import AuditRecordedV1, ModeChangedV1, rfc3339, to_ms
 
 
 class MemoryStates:
@@ -67,3 +71,42 @@ def _keep_newer(kept: dict[str, ZoneState], state: ZoneState) -> bool:
         return False
     kept[state.zone_id] = state
     return True
+
+
+class MemoryOperations:
+    """What the mode did and what operators did, by the rules of `PostgresOperations`."""
+
+    def __init__(self) -> None:
+        self._modes: dict[PagePosition, dict[str, Any]] = {}
+        self._audits: dict[PagePosition, dict[str, Any]] = {}
+
+    async def write(
+        self,
+        modes: Sequence[tuple[str, ModeChangedV1]],
+        audits: Sequence[tuple[str, AuditRecordedV1]],
+    ) -> None:
+        """Keep events by their ids; those that are there stay as they are."""
+        for event_id, mode in modes:
+            row = mode.model_dump(by_alias=True, exclude={"since"})
+            self._modes.setdefault((mode.occurred_at, UUID(event_id)), row)
+        for event_id, audit in audits:
+            self._audits.setdefault((audit.occurred_at, UUID(event_id)), audit.model_dump())
+
+    async def mode_events(self, limit: int, before: PagePosition = LAST) -> Page:
+        return _page(self._modes, limit, before)
+
+    async def audit(self, limit: int, before: PagePosition = LAST) -> Page:
+        return _page(self._audits, limit, before)
+
+
+def _page(entries: dict[PagePosition, dict[str, Any]], limit: int, before: PagePosition) -> Page:
+    positions = sorted((position for position in entries if position < before), reverse=True)
+    rows = [
+        {
+            **entries[moment, event_id],
+            "id": str(event_id),
+            "occurred_at": rfc3339(to_ms(moment)),
+        }
+        for moment, event_id in positions[:limit]
+    ]
+    return Page(rows, positions[limit - 1] if len(positions) > limit else None)

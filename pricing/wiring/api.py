@@ -81,13 +81,12 @@ async def _open_dependencies(
         system=system,
         audit=Audit(settings.instance_name, publisher, now_ms=now_ms),
         operations=await enter(_operations(settings, guards.policy, metrics)),
-        letters=DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms),
+        dead_letters=DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms),
         health=guards.health,
         metrics=metrics,
         config=_api_config(settings),
         drain=drain,
         idempotency=write.answers,
-        dead_letters=None if write.delivery is None else write.delivery.burial.stats,
         gate=gate,
     )
 

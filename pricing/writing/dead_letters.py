@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
@@ -142,3 +143,22 @@ def dlq_entry(letter: Letter, now_ms: int) -> Entry | None:
     ]
     copy = WireRecord(record.key, record.value, (*about, *record.headers))
     return Entry(lane_of(dlq_of(topic), partition), pack(copy))
+
+
+def dead_letter_json(letter: Letter) -> dict[str, Any]:
+    """A dead letter for people, by HTTP or at the command line.
+
+    Without what the event holds: that is personal data.
+    """
+    return {
+        "id": letter.id,
+        "lane": letter.lane,
+        "seq": letter.seq,
+        "error_class": letter.error_class,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "retries": letter.retries,
+        "bytes": len(letter.body),
+        "appended_at": rfc3339(letter.appended_ms),
+        "buried_at": rfc3339(letter.buried_ms),
+    }

@@ -173,7 +173,8 @@ async def fill(client: httpx2.AsyncClient) -> list[str]:
 
 async def test_broken_disk_refuses_events_and_prices_go_on(service, own_directory):
     (own_directory / "state").mkdir()
-    (own_directory / "state" / "spool").write_text("not a directory")
+    for name in ("spool", "dead-letters"):
+        (own_directory / "state" / name).write_text("not a directory")
     async with service.up() as (process, client):
         response = await client.post(RIDES, json={"zone_id": "161"})
         assert response.status_code == 503

@@ -119,7 +119,7 @@ async def test_drain_begun_by_somebody_else_ends_the_server():
             world.app,
             "127.0.0.1",
             0,
-            drain=world.parts.drain,
+            drain=world.dependencies.drain,
             config=config,
             on_started=port.set_result,
         )
@@ -127,7 +127,7 @@ async def test_drain_begun_by_somebody_else_ends_the_server():
     async with asyncio.timeout(60), httpx2.AsyncClient(verify=False) as client:
         answer = await client.get(f"http://127.0.0.1:{await port}/api/v1/zones/z1/price")
         assert answer.json()["source"] == "default"
-        world.parts.drain.begin()
+        world.dependencies.drain.begin()
         await serving
 
 

@@ -34,13 +34,13 @@ async def port(world):
             world.app,
             "127.0.0.1",
             0,
-            drain=world.parts.drain,
+            drain=world.dependencies.drain,
             config=config,
             on_started=listening.set_result,
         )
     )
     yield await listening
-    world.parts.drain.begin()
+    world.dependencies.drain.begin()
     await server
 
 
@@ -100,7 +100,7 @@ async def test_who_may_not_gets_nothing_out_of_the_memo(port, world):
         raise NotAuthenticated("Send an API key.", has_key=False)
 
     await ask(port, request())
-    world.parts.gate.identify = identify
+    world.dependencies.gate.identify = identify
     status, headers, body = await ask(port, request())
     assert status == "HTTP/1.1 401 Unauthorized"
     assert headers["www-authenticate"].startswith("Bearer")

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 
@@ -25,6 +26,8 @@ from pricing.reading.guarded_store import CallGuards, guarded_stores, new_breake
 from pricing.reading.ladder import Ladder
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
+from pricing.stores.memory import MemoryOperations
+from pricing.stores.operations import LAST, Page, PagePosition
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
 from tests.support.publisher import MemoryPublisher
@@ -133,8 +136,28 @@ class LadderWorld:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-_LETTERS = TemporaryDirectory()
-"""An empty box for every world; gone with the process."""
+_NO_LETTERS = Path(gettempdir()) / f"equilibrium-no-dead-letters-{uuid4()}"
+"""The box of a world that gets none of its own: nothing ever makes the directory."""
+
+
+class Records(MemoryOperations):
+    """What the mode and operators did, as a database tells it, or fails to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: Exception | None = None
+
+    async def mode_events(self, limit: int, before: PagePosition = LAST) -> Page:
+        if self.failure is not None:
+            raise self.failure
+        return await super().mode_events(limit, before)
+
+    async def audit(self, limit: int, before: PagePosition = LAST) -> Page:
+        if self.failure is not None:
+            raise self.failure
+        return await super().audit(limit, before)
+
+
 _LEVELS = {"normal": Level.NORMAL, "degraded": Level.MINOR, "emergency": Level.SEVERE}
 
 
@@ -145,6 +168,7 @@ class World(LadderWorld):
         self,
         config: ApiConfig | None = None,
         publisher: MemoryPublisher | None = None,
+        dead_letters: Path | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -162,7 +186,8 @@ class World(LadderWorld):
         )
         self.system = self.stepped.system
         self.audit = Audit("api-1", self.publisher, now_ms=self.clock)
-        self.parts = ApiDependencies(
+        self.operations = Records()
+        self.dependencies = ApiDependencies(
             catalogue=self.catalogue,
             locator=ZoneLocator(self.catalogue),
             ladder=self.ladder,
@@ -173,10 +198,11 @@ class World(LadderWorld):
             metrics=self.metrics,
             system=self.system,
             audit=self.audit,
-            letters=DeadLetterBox(Path(_LETTERS.name), now_ms=self.clock),
+            operations=self.operations,
+            dead_letters=DeadLetterBox(dead_letters or _NO_LETTERS, now_ms=self.clock),
             config=config or ApiConfig(),
         )
-        self.app = create_app(self.parts)
+        self.app = create_app(self.dependencies)
 
     def client(self) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(app=self.app)

@@ -47,7 +47,7 @@ async def main() -> None:
         world.app,
         "127.0.0.1",
         0,
-        drain=world.parts.drain,
+        drain=world.dependencies.drain,
         config=ServerConfig(drain_delay_s=DRAIN_DELAY_S, grace_s=GRACE_S),
         on_started=lambda port: say(f"listening {port}"),
     )

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
+import structlog
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fallback.pump.dead_letters import DeadLetterStats
+from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.routing import Operation, add, json_response
+from pricing.api.http.model_base import Output
+from pricing.api.http.responses import NO_STORE, json_response
+from pricing.api.http.routing import Operation, add
 from streaming.events.event_types import rfc3339
 
+_log = structlog.get_logger(__name__)
 
-class DlqHealth(BaseModel):
+
+class DlqHealth(Output):
     """The dead letters on this instance's disk."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     status: Literal["healthy", "degraded", "unknown"] = Field(
         description="`degraded`: somebody should look. `unknown`: the disk does not say."
@@ -41,46 +47,57 @@ _EXAMPLE = {
     "oldest_age_s": 61.5,
     "by_class": {"10": 1},
 }
+_NO_LETTERS = DeadLetterStats(
+    letters=0, size_bytes=0, waiting_for_retry=0, oldest_ms=None, by_class={}
+)
 
 
-class _DlqProbe:
-    def __init__(self, parts: ApiDependencies) -> None:
-        self._parts = parts
+class _DlqHealth:
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self._box = dependencies.dead_letters
+        self._now_ms = dependencies.now_ms
 
     async def dlq(self, _request: Request) -> Response:
         """200 in any case: dead letters are no reason to take an instance out."""
-        now_ms = self._parts.now_ms()
-        stats = None
-        if self._parts.dead_letters is not None:
-            try:
-                stats = await self._parts.dead_letters()
-            except OSError:
-                stats = None
-        content = {
-            "status": "unknown" if stats is None else "degraded" if stats.letters else "healthy",
-            "timestamp": rfc3339(now_ms),
-            "letters": 0 if stats is None else stats.letters,
-            "bytes": 0 if stats is None else stats.size_bytes,
-            "waiting_for_retry": 0 if stats is None else stats.waiting_for_retry,
-            "oldest_age_s": None
-            if stats is None or stats.oldest_ms is None
-            else max(0, now_ms - stats.oldest_ms) / 1000,
-            "by_class": {} if stats is None else dict(stats.by_class),
-        }
-        return json_response(content, headers={"Cache-Control": "no-store"})
+        try:
+            stats = await asyncio.to_thread(self._box.stats)
+        except OSError as error:
+            _log.warning("dead letters not reached", error=str(error))
+            content = _json("unknown", _NO_LETTERS, self._now_ms())
+        else:
+            status = "degraded" if stats.letters else "healthy"
+            content = _json(status, stats, self._now_ms())
+        return json_response(content, headers=NO_STORE)
 
 
-def add_dlq_health(app: FastAPI, parts: ApiDependencies) -> None:
+def _json(status: str, stats: DeadLetterStats, now_ms: int) -> dict[str, Any]:
+    oldest_ms = stats.oldest_ms
+    return {
+        "status": status,
+        "timestamp": rfc3339(now_ms),
+        "letters": stats.letters,
+        "bytes": stats.size_bytes,
+        "waiting_for_retry": stats.waiting_for_retry,
+        # A clock that was set back must not make an age negative.
+        "oldest_age_s": None if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000,
+        "by_class": dict(stats.by_class),
+    }
+
+
+def add_dlq_health(app: FastAPI, dependencies: ApiDependencies) -> None:
+    """Serve the figures of the dead letters, with and without a slash: for operators."""
     operation = Operation(
         method="GET",
         path="/health/dlq",
         operation_id="getDlqHealth",
         tag="health",
         summary="Dead letters",
-        description="How many events Kafka refused for what they hold; figures only.",
+        description="For operators. How many events Kafka refused for what they hold; figures "
+        "only.",
         answer=DlqHealth,
         example=_EXAMPLE,
+        role=Role.OPERATOR,
     )
-    probe = _DlqProbe(parts)
-    add(app, probe.dlq, operation)
-    add(app, probe.dlq, replace(operation, path="/health/dlq/", is_documented=False))
+    health = _DlqHealth(dependencies)
+    add(app, health.dlq, operation)
+    add(app, health.dlq, replace(operation, path="/health/dlq/", is_documented=False))

@@ -10,30 +10,27 @@ from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fallback.breaker import CircuitBreaker
 from pricing.access.role import Role
+from pricing.api.health.breaker_json import breaker_json
 from pricing.api.http.authorization import Endpoint
+from pricing.api.http.degradation import assess_degradation
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.routing import Operation, add, json_response
-from pricing.health.passive import Status
+from pricing.api.http.model_base import HealthWord, LevelWord, ModeWord, Output
+from pricing.api.http.responses import NO_STORE, json_response
+from pricing.api.http.routing import Operation, add
+from pricing.health.passive import ServiceHealth, Status
+from pricing.mode.policy import ModePolicy
 from pricing.reading.policy import stale_limit_ms
 from streaming.events.event_types import rfc3339
 
-_NO_STORE = {"Cache-Control": "no-store"}
 _AT = "2026-01-02T03:04:05.678Z"
 
-Level = Literal["normal", "minor", "moderate", "severe", "critical"]
 
-
-class _Output(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Check(_Output):
+class Check(Output):
     """One dependency, as its last calls and probes found it."""
 
     status: Status
@@ -44,12 +41,12 @@ class Check(_Output):
     last_state_change: datetime | None
 
 
-class DetailedHealth(_Output):
+class DetailedHealth(Output):
     """Every dependency, and what this process can answer without them."""
 
-    overall_status: Literal["healthy", "degraded", "unhealthy"]
-    mode: Literal["normal", "degraded", "emergency"]
-    level: Level
+    overall_status: HealthWord
+    mode: ModeWord
+    level: LevelWord
     timestamp: datetime
     checks: dict[str, Check]
     stale_zones: int = Field(description="Zones whose last known price is in memory.")
@@ -57,7 +54,7 @@ class DetailedHealth(_Output):
     draining: bool
 
 
-class BreakerCounts(_Output):
+class BreakerCounts(Output):
     """Since the process started."""
 
     requests: int
@@ -69,7 +66,7 @@ class BreakerCounts(_Output):
     hungProbes: int  # noqa: N815 # the contract's name
 
 
-class BreakerWindow(_Output):
+class BreakerWindow(Output):
     """The calls that decide."""
 
     calls: int
@@ -79,7 +76,7 @@ class BreakerWindow(_Output):
     slowCallRate: float = Field(ge=0, le=1)  # noqa: N815 # the contract's name
 
 
-class BreakerOut(_Output):
+class BreakerOut(Output):
     """One circuit breaker."""
 
     state: str
@@ -91,7 +88,7 @@ class BreakerOut(_Output):
     )
 
 
-class BreakersHealth(_Output):
+class BreakersHealth(Output):
     """Every circuit breaker of this process."""
 
     status: Literal["healthy", "degraded"]
@@ -99,7 +96,7 @@ class BreakersHealth(_Output):
     circuitBreakers: dict[str, BreakerOut]  # noqa: N815 # the contract's name
 
 
-class Limits(_Output):
+class Limits(Output):
     """What price reads may do at this level."""
 
     redis_timeout_ms: int
@@ -113,11 +110,11 @@ class Limits(_Output):
     )
 
 
-class DegradationHealth(_Output):
+class DegradationHealth(Output):
     """How far the service is degraded, and what that means for price reads."""
 
-    mode: Literal["normal", "degraded", "emergency"]
-    level: Level
+    mode: ModeWord
+    level: LevelWord
     degraded: bool
     degraded_services: list[str]
     timestamp: datetime
@@ -125,105 +122,77 @@ class DegradationHealth(_Output):
     message: str
 
 
-class _Probes:
-    def __init__(self, parts: ApiDependencies) -> None:
-        self._parts = parts
+class _DetailedHealth:
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self._dependencies = dependencies
 
     async def detailed(self, request: Request) -> Response:
-        parts, policy = self._parts, request.state.policy
-        services = parts.health.services()
-        troubled = any(each.status in ("degraded", "unhealthy") for each in services.values())
-        default_fares = len(parts.catalogue.zones)
-        healthy = "degraded" if troubled or policy.mode != "normal" else "healthy"
+        known, policy = self._dependencies, request.state.policy
+        services = known.health.services()
+        zones = len(known.catalogue.zones)
         content = {
-            "overall_status": healthy if default_fares else "unhealthy",
+            "overall_status": assess_degradation(policy.mode, services).overall_status(zones),
             "mode": policy.mode,
             "level": policy.level.word,
-            "timestamp": rfc3339(parts.now_ms()),
-            "checks": {
-                name: {
-                    "status": service.status,
-                    "response_time_ms": service.response_time_ms,
-                    "breaker": service.state,
-                    "failures": service.failures,
-                    "successes": service.successes,
-                    "last_state_change": None
-                    if service.last_state_change_ms is None
-                    else rfc3339(service.last_state_change_ms),
-                }
-                for name, service in services.items()
-            },
-            "stale_zones": parts.ladder.known_states,
-            "default_fares": default_fares,
-            "draining": parts.drain.is_draining,
+            "timestamp": rfc3339(known.now_ms()),
+            "checks": {name: _check_json(service) for name, service in services.items()},
+            "stale_zones": known.ladder.known_states,
+            "default_fares": zones,
+            "draining": known.drain.is_draining,
         }
-        return json_response(content, headers=_NO_STORE)
+        return json_response(content, headers=NO_STORE)
 
     async def breakers(self, _request: Request) -> Response:
-        now_ms = self._parts.now_ms()
-        breakers = tuple(self._parts.health.breakers)
+        now_ms = self._dependencies.now_ms()
+        breakers = tuple(self._dependencies.health.breakers)
         are_closed = all(breaker.state.value == "CLOSED" for breaker in breakers)
         content = {
             "status": "healthy" if are_closed else "degraded",
             "timestamp": rfc3339(now_ms),
             "circuitBreakers": {
-                breaker.name: _breaker_json(breaker, now_ms) for breaker in breakers
+                breaker.name: breaker_json(breaker, now_ms) for breaker in breakers
             },
         }
-        return json_response(content, headers=_NO_STORE)
+        return json_response(content, headers=NO_STORE)
 
     async def degradation(self, request: Request) -> Response:
-        parts, policy = self._parts, request.state.policy
-        troubled = [
-            name
-            for name, service in parts.health.services().items()
-            if service.status in ("degraded", "unhealthy")
-        ]
-        is_degraded = bool(troubled) or policy.mode != "normal"
-        read = policy.read
+        known, policy = self._dependencies, request.state.policy
+        found = assess_degradation(policy.mode, known.health.services())
         content = {
             "mode": policy.mode,
             "level": policy.level.word,
-            "degraded": is_degraded,
-            "degraded_services": troubled,
-            "timestamp": rfc3339(parts.now_ms()),
-            "limits": {
-                "redis_timeout_ms": read.redis_timeout_ms,
-                "redis_in_flight": read.redis_in_flight,
-                "database_timeout_ms": read.database_timeout_ms,
-                "database_in_flight": read.database_in_flight,
-                "memo_ms": read.memo_ms,
-                "stale_limit_ms": stale_limit_ms(policy.level),
-            },
+            "degraded": found.is_degraded,
+            "degraded_services": found.services,
+            "timestamp": rfc3339(known.now_ms()),
+            "limits": _limits_json(policy),
             "message": "Showing the last known prices where no live one can be read."
-            if is_degraded
+            if found.is_degraded
             else "All systems operational",
         }
-        return json_response(content, headers=_NO_STORE)
+        return json_response(content, headers=NO_STORE)
 
 
-def _breaker_json(breaker: CircuitBreaker, now_ms: int) -> dict[str, Any]:
-    seen = breaker.snapshot()
+def _check_json(service: ServiceHealth) -> dict[str, Any]:
+    changed_ms = service.last_state_change_ms
     return {
-        "state": seen.state.value,
-        "counts": {
-            "requests": seen.successes_total + seen.failures_total + seen.rejected_total,
-            "totalSuccesses": seen.successes_total,
-            "totalFailures": seen.failures_total,
-            "slow": seen.slow_total,
-            "rejects": seen.rejected_total,
-            "late": seen.late_total,
-            "hungProbes": seen.leases_expired_total,
-        },
-        "window": {
-            "calls": seen.counts.calls,
-            "failures": seen.counts.failures,
-            "slow": seen.counts.slow,
-            "failureRate": round(seen.counts.failure_rate, 4),
-            "slowCallRate": round(seen.counts.slow_call_rate, 4),
-        },
-        "last_state_change": rfc3339(now_ms - int(breaker.unchanged_for_s() * 1000)),
-        "retry_after_s": seen.retry_after_s,
+        "status": service.status,
+        "response_time_ms": service.response_time_ms,
+        "breaker": service.state,
+        "failures": service.failures,
+        "successes": service.successes,
+        "last_state_change": None if changed_ms is None else rfc3339(changed_ms),
+    }
+
+
+def _limits_json(policy: ModePolicy) -> dict[str, Any]:
+    read = policy.read
+    return {
+        "redis_timeout_ms": read.redis_timeout_ms,
+        "redis_in_flight": read.redis_in_flight,
+        "database_timeout_ms": read.database_timeout_ms,
+        "database_in_flight": read.database_in_flight,
+        "memo_ms": read.memo_ms,
+        "stale_limit_ms": stale_limit_ms(policy.level),
     }
 
 
@@ -285,12 +254,13 @@ EXAMPLES: dict[type[BaseModel], Any] = {
 }
 
 
-def add_detailed_health(app: FastAPI, parts: ApiDependencies) -> None:
-    probes = _Probes(parts)
+def add_detailed_health(app: FastAPI, dependencies: ApiDependencies) -> None:
+    """Serve the pages of detailed health, with and without a slash: for operators."""
+    pages = _DetailedHealth(dependencies)
     endpoints: tuple[tuple[Endpoint, str, str, type[BaseModel]], ...] = (
-        (probes.detailed, "detailed", "Every dependency", DetailedHealth),
-        (probes.breakers, "circuit-breakers", "Every circuit breaker", BreakersHealth),
-        (probes.degradation, "degradation", "What the mode takes away", DegradationHealth),
+        (pages.detailed, "detailed", "Every dependency", DetailedHealth),
+        (pages.breakers, "circuit-breakers", "Every circuit breaker", BreakersHealth),
+        (pages.degradation, "degradation", "What the mode takes away", DegradationHealth),
     )
     for endpoint, name, summary, model in endpoints:
         operation = Operation(

@@ -1,7 +1,8 @@
-"""Health: what this process can do, whether to send it requests, whether it turns at all."""
+"""Probes: what this process can do, whether to send requests to it, whether it is alive."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +11,21 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pricing.api.http.degradation import assess_degradation
 from pricing.api.http.dependencies import ApiDependencies
+from pricing.api.http.model_base import HealthWord
 from pricing.api.http.problems import NOT_READY, Problem
-from pricing.api.http.routing import Operation, Responses, add, json_response, reference
+from pricing.api.http.responses import NO_STORE, json_response
+from pricing.api.http.routing import Operation, Responses, add, reference
 from pricing.api.http.schemas import Health, Live, Ready
 from pricing.health.passive import ServiceHealth
 from streaming.events.event_types import rfc3339
 
-_NO_STORE = {"Cache-Control": "no-store"}
+_MESSAGES: Mapping[HealthWord, str] = {
+    "healthy": "All systems operational",
+    "degraded": "Some services are degraded; prices are answered from what is left",
+    "unhealthy": "No price can be answered",
+}
 _SERVICE_EXAMPLE = {
     "status": "healthy",
     "state": "CLOSED",
@@ -37,31 +45,32 @@ _EXAMPLE = {
 
 
 class _Probes:
-    def __init__(self, parts: ApiDependencies) -> None:
-        self._parts = parts
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self._dependencies = dependencies
 
     async def health(self, request: Request) -> Response:
         """200 while a price can be answered, degraded or not."""
-        services = self._parts.health.services()
-        default_fares = len(self._parts.catalogue.zones)
-        status, message = _verdict(services.values(), request.state.mode, default_fares)
+        services = self._dependencies.health.services()
+        default_fares = len(self._dependencies.catalogue.zones)
+        found = assess_degradation(request.state.mode, services)
+        status = found.overall_status(default_fares)
         content = {
             "status": status,
             "mode": request.state.mode,
-            "timestamp": rfc3339(self._parts.now_ms()),
+            "timestamp": rfc3339(self._dependencies.now_ms()),
             "services": {name: _service(service) for name, service in services.items()},
             "fallbackData": {
-                "stale_zones": self._parts.ladder.known_states,
+                "stale_zones": self._dependencies.ladder.known_states,
                 "default_fares": default_fares,
             },
-            "message": message,
+            "message": _MESSAGES[status],
         }
         code = 503 if status == "unhealthy" else 200
-        headers = _NO_STORE if code == 200 else {**_NO_STORE, "Retry-After": "5"}
+        headers = NO_STORE if code == 200 else {**NO_STORE, "Retry-After": "5"}
         return json_response(content, status=code, headers=headers)
 
     async def live(self, _request: Request) -> Response:
-        return json_response({"status": "live"}, headers=_NO_STORE)
+        return json_response({"status": "live"}, headers=NO_STORE)
 
     async def ready(self, _request: Request) -> Response:
         reasons = self._reasons()
@@ -69,32 +78,24 @@ class _Probes:
             raise Problem(
                 NOT_READY,
                 "; ".join(reasons),
-                headers={**_NO_STORE, "Retry-After": "1"},
+                headers={**NO_STORE, "Retry-After": "1"},
                 extra={"reasons": reasons},
             )
-        return json_response({"status": "ready", "reasons": []}, headers=_NO_STORE)
+        return json_response({"status": "ready", "reasons": []}, headers=NO_STORE)
 
     def _reasons(self) -> list[str]:
         """What speaks against sending requests here. A dead dependency does so only if required:
         where every replica shares it, nobody would be left to answer from the fallbacks.
         """
-        reasons = ["draining"] if self._parts.drain.is_draining else []
-        if not self._parts.catalogue.zones:
+        reasons = ["draining"] if self._dependencies.drain.is_draining else []
+        if not self._dependencies.catalogue.zones:
             reasons.append("no zones")
-        services = self._parts.health.services()
+        services = self._dependencies.health.services()
         return reasons + [
             f"{name} is {services[name].status}"
-            for name in self._parts.config.readiness_requires
+            for name in self._dependencies.config.readiness_requires
             if services[name].status != "healthy"
         ]
-
-
-def _verdict(services: Any, mode: str, default_fares: int) -> tuple[str, str]:
-    if not default_fares:
-        return "unhealthy", "No price can be answered"
-    if mode != "normal" or any(each.status in ("degraded", "unhealthy") for each in services):
-        return "degraded", "Some services are degraded; prices are answered from what is left"
-    return "healthy", "All systems operational"
 
 
 def _service(service: ServiceHealth) -> dict[str, Any]:
@@ -131,8 +132,9 @@ def _operation(
     )
 
 
-def add_health(app: FastAPI, parts: ApiDependencies) -> None:
-    probes = _Probes(parts)
+def add_health(app: FastAPI, dependencies: ApiDependencies) -> None:
+    """Serve the probes: for everybody, without a key."""
+    probes = _Probes(dependencies)
     unhealthy: Responses = {
         503: {
             "description": "Not even a default fare can be answered",
@@ -147,7 +149,9 @@ def add_health(app: FastAPI, parts: ApiDependencies) -> None:
         _EXAMPLE,
         other=unhealthy,
     )
-    live = _operation("/live", "Liveness", "200 while the process turns.", Live, {"status": "live"})
+    live = _operation(
+        "/live", "Liveness", "200 while the event loop responds.", Live, {"status": "live"}
+    )
     ready = _operation(
         "/ready",
         "Readiness",

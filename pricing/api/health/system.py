@@ -15,16 +15,16 @@ from fallback.mode.override import Override
 from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.operator_schemas import ModeAnswer, ModeQuery
-from pricing.api.http.problems import BUSY, INVALID_INPUT, NOT_READY, Problem
+from pricing.api.http.problems import BUSY, INVALID_INPUT, Problem
 from pricing.api.http.request_parsing import parse_query, query_parameters
-from pricing.api.http.routing import Operation, add, add_page, json_response
+from pricing.api.http.responses import NO_STORE, json_response
+from pricing.api.http.routing import Operation, add, add_page
 from pricing.mode.current import SystemMode
 
 _MOST_STREAMS = 100
 _HEARTBEAT_S = 10.0
 _BEHIND = 16
-"""A client that has so many changes unread cannot keep up."""
-_NO_STORE = {"Cache-Control": "no-store"}
+"""Changes that a client may have unread; with one more it cannot keep up, and is cut off."""
 MODE_EXAMPLE = {
     "mode": "degraded",
     "level": "moderate",
@@ -67,7 +67,7 @@ class _Subscriber:
 class _Subscribers:
     """Who follows the mode; an observer of the orchestrator that only wakes them."""
 
-    def __init__(self, system: SystemMode | None) -> None:
+    def __init__(self, system: SystemMode) -> None:
         self.all: set[_Subscriber] = set()
         self._system = system
         self._override: Override | None = None
@@ -77,7 +77,7 @@ class _Subscribers:
         """An operator may steer without changing the level: that is news too."""
         del state, seen_s
         self._step += 1
-        override = self._system.override if self._system is not None else None
+        override = self._system.override
         if override is not self._override:
             self._override = override
             self._wake()
@@ -97,39 +97,38 @@ class _Subscribers:
             subscriber.wake()
 
 
-class _System:
-    def __init__(self, parts: ApiDependencies) -> None:
-        self._parts = parts
-        self._subscribers = _Subscribers(parts.system)
-        if parts.system is not None:
-            parts.system.observe(self._subscribers)
+class _ModeEndpoints:
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self._system = dependencies.system
+        self._drain = dependencies.drain
+        self._subscribers = _Subscribers(dependencies.system)
+        dependencies.system.observe(self._subscribers)
 
     async def mode(self, request: Request) -> Response:
-        asked = parse_query(ModeQuery, request)
-        system = system_of(self._parts)
-        body = system.as_json()
-        if asked.fleet in ("true", "1"):
-            body["fleet"] = system.fleet_json()
-        return json_response({"data": body}, headers=_NO_STORE)
+        query = parse_query(ModeQuery, request)
+        body = self._system.as_json()
+        if query.fleet in ("true", "1"):
+            body["fleet"] = self._system.fleet_json()
+        return json_response({"data": body}, headers=NO_STORE)
 
     async def stream(self, _request: Request) -> Response:
-        system = system_of(self._parts)
         if len(self._subscribers.all) >= _MOST_STREAMS:
             raise Problem(
                 BUSY, "As many streams as can be served are open.", headers={"Retry-After": "10"}
             )
         return StreamingResponse(
-            self._follow(system),
+            self._follow(),
             media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            # The second is for nginx, which would hold the stream back in its buffer.
+            headers={**NO_STORE, "X-Accel-Buffering": "no"},
         )
 
-    async def _follow(self, system: SystemMode) -> AsyncIterator[bytes]:
+    async def _follow(self) -> AsyncIterator[bytes]:
         subscriber = _Subscriber()
         self._subscribers.all.add(subscriber)
-        drained = asyncio.ensure_future(self._parts.drain.wait())
+        drained = asyncio.ensure_future(self._drain.wait())
         try:
-            yield _message("mode", system)
+            yield _message("mode", self._system)
             while not drained.done():
                 woken = asyncio.ensure_future(subscriber.news.get())
                 done, _ = await asyncio.wait(
@@ -142,30 +141,24 @@ class _System:
                     yield b": still here\n\n"
                     continue
                 if subscriber.is_behind:
-                    yield _message("lagged", system)
+                    yield _message("lagged", self._system)
                     return
-                yield _message("mode", system)
+                yield _message("mode", self._system)
         finally:
             drained.cancel()
             self._subscribers.all.discard(subscriber)
-
-
-def system_of(parts: ApiDependencies) -> SystemMode:
-    """The system mode. Raises `Problem` where there is none."""
-    if parts.system is None:
-        raise Problem(NOT_READY, "This process has no system mode.", headers={"Retry-After": "1"})
-    return parts.system
 
 
 def _message(event: str, system: SystemMode) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps(system.as_json()))
 
 
-def add_system(app: FastAPI, parts: ApiDependencies) -> None:
-    system = _System(parts)
+def add_system(app: FastAPI, dependencies: ApiDependencies) -> None:
+    """Serve the system mode and the stream of its changes."""
+    endpoints = _ModeEndpoints(dependencies)
     add(
         app,
-        system.mode,
+        endpoints.mode,
         Operation(
             method="GET",
             path="/api/v1/system/mode",
@@ -176,8 +169,8 @@ def add_system(app: FastAPI, parts: ApiDependencies) -> None:
             "memory. `GET /api/v1/system/stream` tells each change (server-sent events).",
             answer=ModeAnswer,
             example={"data": MODE_EXAMPLE},
-            problems=(INVALID_INPUT, NOT_READY),
+            problems=(INVALID_INPUT,),
             parameters=query_parameters(ModeQuery),
         ),
     )
-    add_page(app, "/api/v1/system/stream", system.stream, role=Role.CLIENT)
+    add_page(app, "/api/v1/system/stream", endpoints.stream, role=Role.CLIENT)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from pricing.access.auth import Gate, NotAllowed, NotAuthenticated, Principal, authorize
 from pricing.access.role import Role
 from pricing.api.http.problems import FORBIDDEN, UNAUTHENTICATED, Problem
+from pricing.api.http.responses import NO_STORE
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -45,7 +46,7 @@ def _unauthenticated(error: NotAuthenticated) -> Problem:
     return Problem(
         UNAUTHENTICATED,
         error.reason,
-        headers={"WWW-Authenticate": challenge, "Cache-Control": "no-store"},
+        headers={**NO_STORE, "WWW-Authenticate": challenge},
     )
 
 
@@ -53,6 +54,6 @@ def _forbidden(error: NotAllowed) -> Problem:
     return Problem(
         FORBIDDEN,
         f"This needs the role {error.needed}; the key has {error.given}.",
-        headers={"Cache-Control": "no-store"},
+        headers=NO_STORE,
         extra={"role_needed": error.needed.value, "role": error.given.value},
     )

@@ -1,12 +1,12 @@
-"""What the HTTP API is made of. Wiring builds the parts and closes them; the app uses them."""
+"""What the HTTP API calls. Wiring builds all of it and closes it; the app only uses it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fallback.pump.dead_letters import DeadLetterBox, DeadLetterStats
+from fallback.pump.dead_letters import DeadLetterBox
 from pricing.access.audit import Audit
 from pricing.access.auth import Gate, OpenGate
 from pricing.drain import Drain
@@ -17,7 +17,7 @@ from pricing.mode.policy import ModePolicy
 from pricing.model import Zone
 from pricing.ports import Publisher
 from pricing.reading.ladder import Ladder
-from pricing.stores.operations import PostgresOperations
+from pricing.stores.operations import Page, PagePosition
 from pricing.writing.idempotency import IdempotencyStore, IdempotentAnswers
 
 
@@ -36,6 +36,17 @@ class Locator(Protocol):
     """Finds the zone of a place; None where no zone is."""
 
     def locate(self, lat: float, lon: float) -> Zone | None: ...
+
+
+class OperationsLog(Protocol):
+    """What the mode did and what operators did, the newest first, from before a place on.
+
+    Raises `DependencyError`.
+    """
+
+    async def mode_events(self, limit: int, before: PagePosition) -> Page: ...
+
+    async def audit(self, limit: int, before: PagePosition) -> Page: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +91,13 @@ class ApiDependencies:
     """What the system mode makes hold. Read once a request, so that none sees two modes."""
     health: HealthSource
     metrics: Metrics
+    system: SystemMode
+    audit: Audit
+    operations: OperationsLog
+    dead_letters: DeadLetterBox
     config: ApiConfig = field(default_factory=ApiConfig)
     drain: Drain = field(default_factory=Drain)
     """Shared with the server that runs the app."""
     idempotency: IdempotentAnswers = field(default_factory=IdempotencyStore)
-    dead_letters: Callable[[], Awaitable[DeadLetterStats]] | None = None
-    """What the box of dead letters holds; may raise `OSError`. None: there is no box."""
-    system: SystemMode | None = None
-    """The system mode; None: there is none, as where only the documentation is wanted."""
-    audit: Audit | None = None
-    operations: PostgresOperations | None = None
-    letters: DeadLetterBox | None = None
     gate: Gate = field(default_factory=OpenGate)
     """Tells callers by their keys."""

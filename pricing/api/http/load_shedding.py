@@ -1,4 +1,7 @@
-"""Keeps an endpoint from requests that the mode does not let in now."""
+"""Keeps an endpoint from requests that the mode does not let in now.
+
+No route has a class yet: history, heatmap, what-if, streams and quotes will bring theirs.
+"""
 
 from __future__ import annotations
 

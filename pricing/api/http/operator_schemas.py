@@ -4,31 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from fallback.mode.override import DEFAULT_S, LEAST_REASON, LONGEST_S
+from pricing.api.http.model_base import Input, LevelWord, ModeWord, Output, Query
 
-LevelWord = Literal["normal", "minor", "moderate", "severe", "critical"]
-ModeWord = Literal["normal", "degraded", "emergency"]
 Reason = Annotated[
     str, Field(min_length=LEAST_REASON, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
+_LIMIT = "How many entries a page has at most."
+_CURSOR = "`next` of the page before."
 _EXPIRES = "Seconds until it ends by itself; below the computed level at most 900."
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Query(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Output(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SetLevel(_Input):
+class SetLevel(Input):
     """An operator's hand on the mode."""
 
     kind: Literal["floor", "pin", "ceiling"] = Field(
@@ -40,7 +29,7 @@ class SetLevel(_Input):
     force: bool = Field(False, description="Needed below the level that the inputs say.")
 
 
-class SetLevelQuery(_Query):
+class SetLevelQuery(Query):
     """The short form: a floor, by query string."""
 
     level: LevelWord | None = Field(None, description="Instead of a body: a floor at this level.")
@@ -48,35 +37,34 @@ class SetLevelQuery(_Query):
     expires_in: float | None = Field(None, gt=0, le=LONGEST_S, description=_EXPIRES)
 
 
-class ForceOpen(_Input):
+class ForceOpen(Input):
     """Hold a circuit breaker open."""
 
     reason: Reason
     expires_in_s: float = Field(DEFAULT_S, gt=0, le=LONGEST_S, description=_EXPIRES)
 
 
-class ModeQuery(_Query):
+class ModeQuery(Query):
     fleet: Literal["true", "false", "1", "0"] = Field(
         "false", description="Also what every other instance said last."
     )
 
 
-class PageQuery(_Query):
-    limit: int = Field(100, ge=1, le=500, description="At most so many.")
-    cursor: str | None = Field(
-        None, min_length=1, max_length=200, description="`next` of the page before."
-    )
+class PageQuery(Query):
+    limit: int = Field(100, ge=1, le=500, description=_LIMIT)
+    cursor: str | None = Field(None, min_length=1, max_length=200, description=_CURSOR)
 
 
-class LettersQuery(_Query):
-    limit: int = Field(100, ge=1, le=1_000, description="At most so many.")
+class DeadLettersQuery(Query):
+    limit: int = Field(100, ge=1, le=1_000, description=_LIMIT)
+    cursor: str | None = Field(None, min_length=1, max_length=200, description=_CURSOR)
 
 
-class ReportQuery(_Query):
+class ReportQuery(Query):
     window: int = Field(86_400, ge=60, le=604_800, description="Seconds back from now.")
 
 
-class CauseBody(_Output):
+class CauseBody(Output):
     """An input that is not normal."""
 
     input: str
@@ -85,7 +73,7 @@ class CauseBody(_Output):
     level: LevelWord
 
 
-class ModeBody(_Output):
+class ModeBody(Output):
     """The system mode of this instance."""
 
     mode: ModeWord
@@ -107,13 +95,13 @@ class ModeBody(_Output):
     fleet: dict[str, Any] | None = None
 
 
-class ModeAnswer(_Output):
+class ModeAnswer(Output):
     """The mode, its causes and what stands behind it."""
 
     data: ModeBody
 
 
-class OverrideAnswer(_Output):
+class OverrideAnswer(Output):
     """The override as it holds now; null: none holds."""
 
     data: dict[str, Any] | None
@@ -122,7 +110,7 @@ class OverrideAnswer(_Output):
     durable: bool = Field(description="It stays so after a restart.")
 
 
-class Listing(_Output):
+class Listing(Output):
     """Entries, the newest first."""
 
     data: list[dict[str, Any]]
@@ -130,32 +118,32 @@ class Listing(_Output):
     source: Literal["database", "memory"]
 
 
-class Breakers(_Output):
+class Breakers(Output):
     """The circuit breakers of this instance."""
 
     data: list[dict[str, Any]]
 
 
-class OneBreaker(_Output):
+class OneBreaker(Output):
     """A circuit breaker as it is now."""
 
     data: dict[str, Any]
 
 
-class Letters(_Output):
+class Letters(Output):
     """Dead letters of this instance, the oldest first."""
 
     data: list[dict[str, Any]]
-    next: None = None
+    next: str | None = Field(description="Cursor of the next page; null on the last one.")
 
 
-class LetterOutcome(_Output):
+class LetterOutcome(Output):
     """What was done with a dead letter."""
 
     data: dict[str, Any]
 
 
-class Report(_Output):
+class Report(Output):
     """How reliable this instance was."""
 
     data: dict[str, Any]

@@ -38,7 +38,7 @@ class Kind:
 
 INVALID_JSON = Kind("invalid-json", 400, "The body is not JSON")
 INVALID_KEY = Kind("invalid-idempotency-key", 400, "The Idempotency-Key cannot be used")
-UNAUTHENTICATED = Kind("unauthenticated", 401, "A key is needed that opens this")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "Missing or invalid API key")
 FORBIDDEN = Kind("forbidden", 403, "The key's role does not allow this")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this address")
 UNKNOWN_ZONE = Kind("unknown-zone", 404, "No zone has this id")
@@ -53,6 +53,9 @@ BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body must be sent as JSON")
 INVALID_INPUT = Kind("invalid-input", 422, "The request has wrong or missing values")
 INTERNAL = Kind("internal-error", 500, "Something is wrong on our side")
+DEAD_LETTERS_UNAVAILABLE = Kind(
+    "dead-letters-unavailable", 503, "The dead letters cannot be reached at the moment"
+)
 EVENTS_NOT_TAKEN = Kind("events-not-taken", 503, "Events cannot be taken at the moment")
 BUSY = Kind("busy", 503, "Too many such requests are under way")
 SHED = Kind("shed", 503, "Such requests are not taken in this mode")
@@ -78,6 +81,7 @@ KINDS = (
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_INPUT,
     INTERNAL,
+    DEAD_LETTERS_UNAVAILABLE,
     EVENTS_NOT_TAKEN,
     BUSY,
     SHED,

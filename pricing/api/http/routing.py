@@ -11,13 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.responses import Response
 from starlette.routing import request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -137,36 +135,10 @@ class Api(FastAPI):
 
 def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
     """Serve `endpoint` as the operation says."""
-    good: dict[str, Any] = {
-        "content": {"application/json": {"example": operation.example}},
-    }
-    if operation.headers:
-        good["headers"] = {
-            name: {"description": meaning, "schema": {"type": "string"}}
-            for name, meaning in operation.headers.items()
-        }
-    extra: dict[str, Any] = {}
-    if operation.parameters:
-        extra["parameters"] = list(operation.parameters)
-    if operation.body is not None:
-        content = {"application/json": operation.body}
-        extra["requestBody"] = {"required": operation.is_body_required, "content": content}
-    problems = [*operation.problems, INTERNAL, SHUTTING_DOWN]
-    if operation.criticality is not Criticality.CRITICAL_PLUS:
-        endpoint = admitted(endpoint, operation.criticality)
-        problems.append(SHED)
-    if operation.writes_database:
-        endpoint = writable(endpoint)
-        problems.append(READ_ONLY)
-    if operation.role is not None:
-        endpoint = guarded(endpoint, operation.role)
-        problems += [UNAUTHENTICATED, FORBIDDEN]
-        extra["security"] = [{"bearer": []}, {"apiKey": []}, {}]
-        extra["x-role"] = operation.role.value
     # The app's own router and not an included one, whose context costs as much as an endpoint.
     app.router.add_api_route(
         operation.path,
-        endpoint,
+        _admitting(endpoint, operation),
         methods=[operation.method],
         operation_id=operation.operation_id,
         tags=[operation.tag],
@@ -176,14 +148,60 @@ def add(app: FastAPI, endpoint: Endpoint, operation: Operation) -> None:
         status_code=operation.status,
         response_model=operation.answer,
         responses={
-            operation.status: good,
-            **_problem_responses(problems),
+            operation.status: _good_answer(operation),
+            **_problem_responses(_problems(operation)),
             **(operation.other or {}),
         },
-        openapi_extra=extra or None,
+        openapi_extra=_extra(operation) or None,
         include_in_schema=operation.is_documented,
         route_class_override=_DirectRoute,
     )
+
+
+def _admitting(endpoint: Endpoint, operation: Operation) -> Endpoint:
+    """The endpoint behind all that may keep a request from it, the key's role outermost."""
+    if operation.criticality is not Criticality.CRITICAL_PLUS:
+        endpoint = admitted(endpoint, operation.criticality)
+    if operation.writes_database:
+        endpoint = writable(endpoint)
+    # Outermost: who may not call learns nothing of the mode, and takes no room of those who may.
+    return endpoint if operation.role is None else guarded(endpoint, operation.role)
+
+
+def _problems(operation: Operation) -> Sequence[Kind]:
+    kinds = [*operation.problems, INTERNAL, SHUTTING_DOWN]
+    if operation.criticality is not Criticality.CRITICAL_PLUS:
+        kinds.append(SHED)
+    if operation.writes_database:
+        kinds.append(READ_ONLY)
+    if operation.role is not None:
+        kinds += [UNAUTHENTICATED, FORBIDDEN]
+    return kinds
+
+
+def _good_answer(operation: Operation) -> dict[str, Any]:
+    """The OpenAPI response object of the answer without a problem."""
+    good: dict[str, Any] = {"content": {"application/json": {"example": operation.example}}}
+    if operation.headers:
+        good["headers"] = {
+            name: {"description": meaning, "schema": {"type": "string"}}
+            for name, meaning in operation.headers.items()
+        }
+    return good
+
+
+def _extra(operation: Operation) -> dict[str, Any]:
+    """What FastAPI cannot tell of the operation, for its endpoint takes a bare request."""
+    extra: dict[str, Any] = {}
+    if operation.parameters:
+        extra["parameters"] = list(operation.parameters)
+    if operation.body is not None:
+        content = {"application/json": operation.body}
+        extra["requestBody"] = {"required": operation.is_body_required, "content": content}
+    if operation.role is not None:
+        extra["security"] = [{"bearer": []}, {"apiKey": []}, {}]
+        extra["x-role"] = operation.role.value
+    return extra
 
 
 def add_page(app: FastAPI, path: str, endpoint: Endpoint, *, role: Role | None = None) -> None:
@@ -205,13 +223,8 @@ def add_page(app: FastAPI, path: str, endpoint: Endpoint, *, role: Role | None =
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:
+    """The OpenAPI reference to a model's schema."""
     return {"$ref": _SCHEMAS.format(model=model.__name__)}
-
-
-def json_response(
-    content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    return Response(orjson.dumps(content), status, headers=headers, media_type="application/json")
 
 
 def _problem_responses(kinds: Sequence[Kind]) -> Responses:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from fallback.breaker import State
+from pricing.api.http.model_base import HealthWord, Input, ModeWord, Output, Query
 from pricing.health.passive import Status
 from pricing.model import Freshness, Source
 from pricing.reading.answer import FallbackReason
@@ -46,21 +46,11 @@ Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 
 
-class _Input(BaseModel):
-    """Refuses unknown fields, so that a typo is not a silent default, and converts nothing."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Output(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def _placed(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"required": ["zone_id"]}, {"required": ["lat", "lon"]}]
 
 
-class Placed(_Input):
+class Placed(Input):
     """Something that happened somewhere, some time ago."""
 
     model_config = ConfigDict(json_schema_extra=_placed)
@@ -90,30 +80,26 @@ class DriverStatus(Placed):
     available: bool
 
 
-class PriceBatch(_Input):
+class PriceBatch(Input):
     zone_ids: list[Name] = Field(max_length=MAX_BATCH)
 
 
-class Place(BaseModel):
+class Place(Query):
     """A place in degrees (WGS 84), from a query string: so numbers come as text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     lat: Latitude = Field(description="Degrees north.", examples=[40.758])
     lon: Longitude = Field(description="Degrees east.", examples=[-73.978])
 
 
-class ZonePage(BaseModel):
+class ZonePage(Query):
     """Which zones to list."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     limit: int = Field(100, ge=1, le=MAX_BATCH)
     cursor: str | None = Field(None, max_length=512, description="`next` of the page before.")
     city_id: str | None = Field(None, max_length=64, description="Only zones of this city.")
 
 
-class PriceData(_Output):
+class PriceData(Output):
     zone_id: str
     zone_name: str
     base_fare: float = Field(description="Price of a typical ride from here at multiplier 1.0.")
@@ -127,7 +113,7 @@ class PriceData(_Output):
     reasons: list[str] = Field(description="Why the multiplier is what it is.")
 
 
-class PriceAnswer(_Output):
+class PriceAnswer(Output):
     """A zone's price: where it came from, how old it is and how far to trust it."""
 
     data: PriceData
@@ -139,39 +125,39 @@ class PriceAnswer(_Output):
         description="When the data was true (UTC); for a default fare, the time of the answer."
     )
     age_ms: int = Field(ge=0, description="Age of the data; 0 for a default fare.")
-    mode: Literal["normal", "degraded", "emergency"]
+    mode: ModeWord
     fallback_reason: FallbackReason | None = Field(
         None, description="Why the price does not come from Redis; absent when it does."
     )
     warning: str | None = Field(None, description="For people; absent when all is well.")
 
 
-class BatchError(_Output):
+class BatchError(Output):
     type: str
     title: str
     status: int
 
 
-class UnknownZone(_Output):
+class UnknownZone(Output):
     """In a batch, the place of a zone that does not exist."""
 
     zone_id: str
     error: BatchError
 
 
-class PriceAnswers(_Output):
+class PriceAnswers(Output):
     """Prices in the order asked, with an error in the place of an unknown zone."""
 
     data: list[PriceAnswer | UnknownZone] = Field(description="In the order asked.")
-    mode: Literal["normal", "degraded", "emergency"]
+    mode: ModeWord
 
 
-class Center(_Output):
+class Center(Output):
     lat: float
     lon: float
 
 
-class ZoneOut(_Output):
+class ZoneOut(Output):
     """A piece of a city that has one price."""
 
     zone_id: str
@@ -185,33 +171,33 @@ class ZoneOut(_Output):
     max_multiplier: float
 
 
-class ZoneAnswer(_Output):
+class ZoneAnswer(Output):
     """One zone of the catalogue."""
 
     data: ZoneOut
 
 
-class ZoneAnswers(_Output):
+class ZoneAnswers(Output):
     """A page of zones."""
 
     data: list[ZoneOut]
     next: str | None = Field(description="Cursor of the next page; null on the last one.")
 
 
-class TakenEvent(_Output):
+class TakenEvent(Output):
     id: str = Field(description="UUIDv7; a repeat of the event carries the same one.")
     status: Literal["sent", "buffered"] = Field(
         description="`sent`: Kafka has it. `buffered`: it is durable here and will be sent."
     )
 
 
-class TakenEvents(_Output):
+class TakenEvents(Output):
     """Every event of the request is durable, and has an id."""
 
     data: list[TakenEvent] = Field(description="In the order given.")
 
 
-class ServiceOut(_Output):
+class ServiceOut(Output):
     status: Status
     state: State = Field(description="Of the circuit breaker.")
     failures: int = Field(description="Among the last calls, as `successes`.")
@@ -220,47 +206,47 @@ class ServiceOut(_Output):
     last_state_change: datetime | None
 
 
-class Services(_Output):
+class Services(Output):
     redis: ServiceOut
     database: ServiceOut
     kafka: ServiceOut
 
 
-class FallbackData(_Output):
+class FallbackData(Output):
     stale_zones: int = Field(description="Zones whose last known price is in memory.")
     default_fares: int = Field(description="Zones with a default fare.")
 
 
-class Health(_Output):
+class Health(Output):
     """What this process can do now, and how its dependencies looked when last called."""
 
-    status: Literal["healthy", "degraded", "unhealthy"]
-    mode: Literal["normal", "degraded", "emergency"]
+    status: HealthWord
+    mode: ModeWord
     timestamp: datetime
     services: Services
     fallbackData: FallbackData  # noqa: N815 # the contract's name
     message: str
 
 
-class Live(_Output):
-    """The process turns."""
+class Live(Output):
+    """The event loop responds."""
 
     status: Literal["live"]
 
 
-class Ready(_Output):
-    """Requests may come."""
+class Ready(Output):
+    """This process takes requests."""
 
     status: Literal["ready"]
     reasons: list[str] = Field(description="Empty: nothing speaks against readiness.")
 
 
-class FieldFault(_Output):
+class FieldFault(Output):
     pointer: str = Field(description="Where (RFC 6901), e.g. `/1/zone_id`; empty: the whole.")
     message: str
 
 
-class ProblemDetails(_Output):
+class ProblemDetails(Output):
     """An error answer (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow")

@@ -92,8 +92,8 @@ _DRIVER_STATUS = _Kind(
 
 
 class _Ingest(Generic[_Item]):
-    def __init__(self, parts: ApiDependencies, kind: _Kind[_Item]) -> None:
-        self._parts = parts
+    def __init__(self, dependencies: ApiDependencies, kind: _Kind[_Item]) -> None:
+        self._dependencies = dependencies
         self._kind = kind
 
     async def take(self, request: Request) -> Response:
@@ -112,7 +112,11 @@ class _Ingest(Generic[_Item]):
         else:
             meaning = b"".join(item.model_dump_json().encode() for item in items)
             answer = await once(
-                self._parts.idempotency, key, scope=self._kind.topic, meaning=meaning, work=publish
+                self._dependencies.idempotency,
+                key,
+                scope=self._kind.topic,
+                meaning=meaning,
+                work=publish,
             )
         return Response(answer, 202, media_type="application/json")
 
@@ -128,7 +132,7 @@ class _Ingest(Generic[_Item]):
 
         `begun`, of a request with a key, gives ids and time: a repeat makes the same events.
         """
-        now_ms = self._parts.now_ms()
+        now_ms = self._dependencies.now_ms()
         first_ms = now_ms if begun is None else begun.first_ms
         events: list[Event] = []
         errors: list[FieldError] = []
@@ -159,14 +163,14 @@ class _Ingest(Generic[_Item]):
         if item.zone_id is not None:
             if lat is not None or lon is not None:
                 return FieldError("/zone_id", "give either this, or lat and lon")
-            zone = self._parts.catalogue.zone(item.zone_id)
+            zone = self._dependencies.catalogue.zone(item.zone_id)
             return zone or FieldError("/zone_id", "no zone has this id")
         if lat is None and lon is None:
             return FieldError("/zone_id", "is missing; give it, or lat and lon")
         if lat is None or lon is None:
             missing, given = ("lat", "lon") if lat is None else ("lon", "lat")
             return FieldError(f"/{missing}", f"is missing beside {given}")
-        return self._parts.locator.locate(lat, lon) or FieldError(
+        return self._dependencies.locator.locate(lat, lon) or FieldError(
             "/lat", "the place lies outside every zone"
         )
 
@@ -192,11 +196,11 @@ class _Ingest(Generic[_Item]):
 
     async def _publish(self, events: Sequence[Event]) -> bytes:
         """The answer's body once every event is durable. Raises `Problem` where it cannot be."""
-        topic, metrics = self._kind.topic, self._parts.metrics
+        topic, metrics = self._kind.topic, self._dependencies.metrics
         if not events:
             return orjson.dumps({"data": []})
         try:
-            receipts = await self._parts.publisher.publish(topic, events)
+            receipts = await self._dependencies.publisher.publish(topic, events)
         except DependencyError as error:
             metrics.ingest.published(topic, "failed", len(events))
             _log.warning("events refused", topic=topic, events=len(events), reason=error.reason)
@@ -245,10 +249,11 @@ def _operation(
     )
 
 
-def add_events(app: FastAPI, parts: ApiDependencies) -> None:
+def add_events(app: FastAPI, dependencies: ApiDependencies) -> None:
+    """Serve the two routes that take events in."""
     add(
         app,
-        _Ingest(parts, _RIDE_REQUESTS).take,
+        _Ingest(dependencies, _RIDE_REQUESTS).take,
         _operation(
             "ride-requests",
             "postRideRequests",
@@ -259,7 +264,7 @@ def add_events(app: FastAPI, parts: ApiDependencies) -> None:
     )
     add(
         app,
-        _Ingest(parts, _DRIVER_STATUS).take,
+        _Ingest(dependencies, _DRIVER_STATUS).take,
         _operation(
             "driver-status",
             "postDriverStatus",

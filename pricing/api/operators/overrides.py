@@ -14,8 +14,7 @@ from starlette.responses import Response
 
 from fallback.mode import BoundsKind, Level
 from fallback.mode.override import DEFAULT_S, ForceNeeded, OverrideRefused, OverrideRequest
-from pricing.api.health.system import system_of
-from pricing.api.http.audit_trail import note_act
+from pricing.api.http.audit_trail import record_action
 from pricing.api.http.authorization import principal_of
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.operator_schemas import SET_LEVEL, SetLevel, SetLevelQuery
@@ -45,8 +44,9 @@ IF_MATCH: dict[str, Any] = {
 class Overrides:
     """Sets and ends the override of this instance."""
 
-    def __init__(self, parts: ApiDependencies) -> None:
-        self._parts = parts
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self._dependencies = dependencies
+        self._system = dependencies.system
 
     async def set_level(self, request: Request) -> Response:
         wish = await _wish(request)
@@ -54,7 +54,7 @@ class Overrides:
         if key is None:
             return self._response(await self._set(request, wish))
         content = await once(
-            self._parts.idempotency,
+            self._dependencies.idempotency,
             key,
             scope=f"override {principal_of(request).actor}",
             meaning=wish.model_dump_json().encode(),
@@ -63,16 +63,18 @@ class Overrides:
         return self._response(content)
 
     async def end_override(self, request: Request) -> Response:
-        system = system_of(self._parts)
+        system = self._system
         _check_version(request, system)
         before = system.override_json()
         is_durable = await system.end_override()
         if before is not None:
-            await note_act(self._parts, request, "mode.override.end", "mode", before=before)
+            await record_action(
+                self._dependencies, request, "mode.override.end", "mode", before=before
+            )
         return self._response(_content(system, None, is_durable=is_durable))
 
     async def _set(self, request: Request, wish: SetLevel) -> bytes:
-        system = system_of(self._parts)
+        system = self._system
         _check_version(request, system)
         before = system.override_json()
         try:
@@ -91,8 +93,8 @@ class Overrides:
         except OverrideRefused as error:
             raise invalid_input([FieldError(f"/{error.field}", error.message)]) from None
         after = system.override_json()
-        await note_act(
-            self._parts,
+        await record_action(
+            self._dependencies,
             request,
             "mode.override.set",
             "mode",
@@ -103,7 +105,7 @@ class Overrides:
         return _content(system, after, is_durable=saved.is_durable)
 
     def _response(self, content: bytes) -> Response:
-        headers = {"Cache-Control": "no-store", "ETag": f'"{_version(system_of(self._parts))}"'}
+        headers = {"Cache-Control": "no-store", "ETag": f'"{_version(self._system)}"'}
         return Response(content, headers=headers, media_type="application/json")
 
 

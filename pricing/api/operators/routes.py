@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from pricing.api.http.authorization import Endpoint
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.http.operator_schemas import (
     Breakers,
+    DeadLettersQuery,
     ForceOpen,
     LetterOutcome,
-    LettersQuery,
+    Letters,
     Listing,
     OneBreaker,
     OverrideAnswer,
@@ -26,15 +27,14 @@ from pricing.api.http.operator_schemas import (
     SetLevel,
     SetLevelQuery,
 )
-from pricing.api.http.operator_schemas import Letters as LettersAnswer
 from pricing.api.http.problems import (
     BUSY,
     CHANGED_MEANWHILE,
+    DEAD_LETTERS_UNAVAILABLE,
     FORCE_NEEDED,
     INVALID_INPUT,
     INVALID_KEY,
     KEY_REUSED,
-    NOT_READY,
     UNKNOWN_BREAKER,
     UNKNOWN_LETTER,
     Kind,
@@ -42,54 +42,34 @@ from pricing.api.http.problems import (
 from pricing.api.http.request_parsing import query_parameters
 from pricing.api.http.routing import BODY_PROBLEMS, Operation, add, reference
 from pricing.api.ingest.idempotency_key import PARAMETER
-from pricing.api.operators.dead_letters import Letters
-from pricing.api.operators.endpoints import Admin
+from pricing.api.operators.breakers import CircuitBreakers
+from pricing.api.operators.dead_letters import DeadLetters
+from pricing.api.operators.history import History
 from pricing.api.operators.overrides import IF_MATCH, Overrides
 
 _RELIABILITY = "/admin/reliability"
 _LEVEL = f"{_RELIABILITY}/degradation/set-level"
-_BREAKER = f"{_RELIABILITY}/circuit-breakers"
-_BREAKER_EXAMPLE = {"service": "redis", "state": "CLOSED", "calls": 20, "failures": 0}
-_OVERRIDE_EXAMPLE = {
-    "kind": "floor",
-    "level": "moderate",
-    "reason": "maintenance of the cache",
-    "actor": "anna (abcde23456)",
-    "expires_at": "2026-01-02T03:34:05.678Z",
-}
+_BREAKERS = f"{_RELIABILITY}/circuit-breakers"
+_DLQ = f"{_RELIABILITY}/dlq"
 
 
-def _path(name: str, description: str, example: str) -> Mapping[str, Any]:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": {"type": "string"},
-        "example": example,
-    }
+class _Endpoints:
+    """The endpoints of one app."""
+
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self.overrides = Overrides(dependencies)
+        self.breakers = CircuitBreakers(dependencies)
+        self.history = History(dependencies)
+        self.dead_letters = DeadLetters(dependencies)
 
 
-_BODY_EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
-    SetLevel: {
-        "kind": "floor",
-        "level": "moderate",
-        "reason": "maintenance of the cache",
-        "expires_in_s": 1800,
-    },
-    ForceOpen: {"reason": "redis is being moved", "expires_in_s": 600},
-}
-_SERVICE = _path("service", "The dependency behind the breaker.", "redis")
-_LETTER = _path("message_id", "As the list has it.", "0123456789abcdef")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Route:
     """One endpoint for operators: what is not the same for all of them."""
 
     method: str
     path: str
-    endpoint: Endpoint
+    endpoint: Callable[[_Endpoints], Endpoint]
     summary: str
     answer: type[BaseModel]
     example: Any
@@ -124,11 +104,17 @@ class _Route:
         takes_input = self.query is not None or self.body is not None
         return [
             BUSY,
-            NOT_READY,
             *self.problems,
             *([INVALID_INPUT] if takes_input else ()),
             *(BODY_PROBLEMS if self.body is not None else ()),
         ]
+
+
+def add_operators(app: FastAPI, dependencies: ApiDependencies) -> None:
+    """Serve everything that operators do over HTTP."""
+    endpoints = _Endpoints(dependencies)
+    for route in _ROUTES:
+        add(app, route.endpoint(endpoints), route.operation)
 
 
 def _camel(summary: str) -> str:
@@ -136,150 +122,158 @@ def _camel(summary: str) -> str:
     return first.lower() + "".join(word.capitalize() for word in others)
 
 
-def add_admin(app: FastAPI, parts: ApiDependencies) -> None:
-    admin = Admin(parts)
-    for route in (
-        *_of_overrides(Overrides(parts)),
-        *_of_breakers(admin),
-        *_of_records(admin),
-        *_of_letters(Letters(parts)),
-    ):
-        add(app, route.endpoint, route.operation)
+def _path_parameter(name: str, description: str, example: str) -> Mapping[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string"},
+        "example": example,
+    }
 
 
-def _of_overrides(overrides: Overrides) -> Iterator[_Route]:
-    yield _Route(
-        method="POST",
-        path=_LEVEL,
-        endpoint=overrides.set_level,
-        summary="Override the mode",
-        description="A floor, a pin or a ceiling, with a reason and an end. Below the level that "
-        "the inputs say it needs `force`, and lasts 15 min at most. The short form "
-        "`?level=&reason=`, without a body, is a floor of 30 min. Works with everything dead.",
-        answer=OverrideAnswer,
-        example={
-            "data": _OVERRIDE_EXAMPLE,
-            "mode": "degraded",
-            "level": "moderate",
-            "durable": True,
-        },
+_SERVICE = _path_parameter("service", "The dependency behind the breaker.", "redis")
+_LETTER = _path_parameter("message_id", "As the list has it.", "0123456789abcdef")
+_BODY_EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
+    SetLevel: {
+        "kind": "floor",
+        "level": "moderate",
+        "reason": "maintenance of the cache",
+        "expires_in_s": 1800,
+    },
+    ForceOpen: {"reason": "redis is being moved", "expires_in_s": 600},
+}
+_BREAKER = {"service": "redis", "state": "CLOSED", "calls": 20, "failures": 0}
+_OVERRIDE = {
+    "kind": "floor",
+    "level": "moderate",
+    "reason": "maintenance of the cache",
+    "actor": "anna (abcde23456)",
+    "expires_at": "2026-01-02T03:34:05.678Z",
+}
+_OVERRIDDEN = {"data": _OVERRIDE, "mode": "degraded", "level": "moderate", "durable": True}
+_NOT_OVERRIDDEN = {"data": None, "mode": "normal", "level": "normal", "durable": True}
+_EMPTY_LISTING: Mapping[str, Any] = {"data": [], "next": None, "source": "database"}
+
+_ROUTES = (
+    _Route(
+        "POST",
+        _LEVEL,
+        lambda app: app.overrides.set_level,
+        "Override the mode",
+        OverrideAnswer,
+        _OVERRIDDEN,
         query=SetLevelQuery,
         body=SetLevel,
         parameters=(IF_MATCH, PARAMETER),
         problems=(FORCE_NEEDED, CHANGED_MEANWHILE, INVALID_KEY, KEY_REUSED),
-    )
-    yield _Route(
-        method="DELETE",
-        path=_LEVEL,
-        endpoint=overrides.end_override,
-        summary="End the override",
-        answer=OverrideAnswer,
-        example={"data": None, "mode": "normal", "level": "normal", "durable": True},
+        description="A floor, a pin or a ceiling, with a reason and an end. Below the level that "
+        "the inputs say it needs `force`, and lasts 15 min at most. The short form "
+        "`?level=&reason=`, without a body, is a floor of 30 min. Works with everything dead.",
+    ),
+    _Route(
+        "DELETE",
+        _LEVEL,
+        lambda app: app.overrides.end_override,
+        "End the override",
+        OverrideAnswer,
+        _NOT_OVERRIDDEN,
         parameters=(IF_MATCH,),
         problems=(CHANGED_MEANWHILE,),
-    )
-
-
-def _of_breakers(admin: Admin) -> Iterator[_Route]:
-    all_of_them = {"data": [_BREAKER_EXAMPLE]}
-    yield _Route(
-        method="GET",
-        path=_BREAKER,
-        endpoint=admin.breakers,
-        summary="List circuit breakers",
-        answer=Breakers,
-        example=all_of_them,
-    )
-    yield _Route(
-        method="POST",
-        path=f"{_BREAKER}/{{service}}/reset",
-        endpoint=admin.reset_breaker,
-        summary="Reset a circuit breaker",
-        answer=OneBreaker,
-        example={"data": _BREAKER_EXAMPLE},
+    ),
+    _Route(
+        "GET",
+        _BREAKERS,
+        lambda app: app.breakers.list_all,
+        "List circuit breakers",
+        Breakers,
+        {"data": [_BREAKER]},
+    ),
+    _Route(
+        "POST",
+        f"{_BREAKERS}/{{service}}/reset",
+        lambda app: app.breakers.reset,
+        "Reset a circuit breaker",
+        OneBreaker,
+        {"data": _BREAKER},
         parameters=(_SERVICE,),
         problems=(UNKNOWN_BREAKER,),
-    )
-    yield _Route(
-        method="POST",
-        path=f"{_BREAKER}/{{service}}/force-open",
-        endpoint=admin.force_open,
-        summary="Force a circuit breaker open",
-        answer=OneBreaker,
-        example={"data": {**_BREAKER_EXAMPLE, "state": "FORCED_OPEN"}},
+    ),
+    _Route(
+        "POST",
+        f"{_BREAKERS}/{{service}}/force-open",
+        lambda app: app.breakers.force_open,
+        "Force a circuit breaker open",
+        OneBreaker,
+        {"data": {**_BREAKER, "state": "FORCED_OPEN"}},
         body=ForceOpen,
         parameters=(_SERVICE,),
         problems=(UNKNOWN_BREAKER,),
-    )
-    yield _Route(
-        method="POST",
-        path="/api/admin/reset-circuit-breakers",
-        endpoint=admin.reset_all,
-        summary="Reset every circuit breaker",
-        answer=Breakers,
-        example=all_of_them,
-    )
-
-
-def _of_records(admin: Admin) -> Iterator[_Route]:
-    listing: dict[str, Any] = {"data": [], "next": None, "source": "database"}
-    yield _Route(
-        method="GET",
-        path=f"{_RELIABILITY}/mode/history",
-        endpoint=admin.history,
-        summary="List changes of the mode",
-        answer=Listing,
-        example=listing,
+    ),
+    _Route(
+        "POST",
+        "/api/admin/reset-circuit-breakers",
+        lambda app: app.breakers.reset_all,
+        "Reset every circuit breaker",
+        Breakers,
+        {"data": [_BREAKER]},
+    ),
+    _Route(
+        "GET",
+        f"{_RELIABILITY}/mode/history",
+        lambda app: app.history.mode_changes,
+        "List changes of the mode",
+        Listing,
+        _EMPTY_LISTING,
         query=PageQuery,
-    )
-    yield _Route(
-        method="GET",
-        path="/admin/audit",
-        endpoint=admin.audit,
-        summary="List operators' acts",
-        answer=Listing,
-        example=listing,
+    ),
+    _Route(
+        "GET",
+        "/admin/audit",
+        lambda app: app.history.audit,
+        "List operators' acts",
+        Listing,
+        _EMPTY_LISTING,
         query=PageQuery,
-    )
-    yield _Route(
-        method="GET",
-        path=f"{_RELIABILITY}/reports/reliability",
-        endpoint=admin.report,
-        summary="Report the reliability",
-        answer=Report,
-        example={"data": {"availability": 1.0}},
+    ),
+    _Route(
+        "GET",
+        f"{_RELIABILITY}/reports/reliability",
+        lambda app: app.history.reliability,
+        "Report the reliability",
+        Report,
+        {"data": {"availability": 1.0}},
         query=ReportQuery,
-    )
-
-
-def _of_letters(letters: Letters) -> Iterator[_Route]:
-    one = f"{_RELIABILITY}/dlq/{{message_id}}"
-    yield _Route(
-        method="GET",
-        path=f"{_RELIABILITY}/dlq",
-        endpoint=letters.listing,
-        summary="List dead letters",
-        answer=LettersAnswer,
-        example={"data": [], "next": None},
-        query=LettersQuery,
-    )
-    yield _Route(
-        method="POST",
-        path=f"{one}/retry",
-        endpoint=letters.retry,
-        summary="Put a dead letter back",
-        answer=LetterOutcome,
-        example={"data": {"id": "0123456789abcdef", "outcome": "put back"}},
+    ),
+    _Route(
+        "GET",
+        _DLQ,
+        lambda app: app.dead_letters.list_letters,
+        "List dead letters",
+        Letters,
+        {"data": [], "next": None},
+        query=DeadLettersQuery,
+        problems=(DEAD_LETTERS_UNAVAILABLE,),
+    ),
+    _Route(
+        "POST",
+        f"{_DLQ}/{{message_id}}/retry",
+        lambda app: app.dead_letters.retry,
+        "Put a dead letter back",
+        LetterOutcome,
+        {"data": {"id": "0123456789abcdef", "outcome": "put back"}},
         parameters=(_LETTER,),
-        problems=(UNKNOWN_LETTER,),
-    )
-    yield _Route(
-        method="DELETE",
-        path=one,
-        endpoint=letters.discard,
-        summary="Discard a dead letter",
-        answer=LetterOutcome,
-        example={"data": {"id": "0123456789abcdef", "outcome": "discarded"}},
+        problems=(UNKNOWN_LETTER, DEAD_LETTERS_UNAVAILABLE),
+    ),
+    _Route(
+        "DELETE",
+        f"{_DLQ}/{{message_id}}",
+        lambda app: app.dead_letters.discard,
+        "Discard a dead letter",
+        LetterOutcome,
+        {"data": {"id": "0123456789abcdef", "outcome": "discarded"}},
         parameters=(_LETTER,),
-        problems=(UNKNOWN_LETTER,),
-    )
+        problems=(UNKNOWN_LETTER, DEAD_LETTERS_UNAVAILABLE),
+    ),
+)

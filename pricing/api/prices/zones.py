@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from bisect import bisect_right
 from typing import Any
 
@@ -12,15 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.problems import (
-    INVALID_INPUT,
-    UNKNOWN_ZONE,
-    FieldError,
-    Problem,
-    invalid_input,
-)
+from pricing.api.http.paging import bad_cursor, decode_cursor, encode_cursor
+from pricing.api.http.problems import INVALID_INPUT, UNKNOWN_ZONE, Problem
 from pricing.api.http.request_parsing import ZONE_ID, parse_query, query_parameters
-from pricing.api.http.routing import Operation, add, json_response
+from pricing.api.http.responses import json_response
+from pricing.api.http.routing import Operation, add
 from pricing.api.http.schemas import ZoneAnswer, ZoneAnswers, ZonePage
 from pricing.api.prices.rendering import amount, factor
 from pricing.model import Zone
@@ -41,26 +35,28 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class _Zones:
-    def __init__(self, parts: ApiDependencies) -> None:
-        self._catalogue = parts.catalogue
+    def __init__(self, dependencies: ApiDependencies) -> None:
+        self._catalogue = dependencies.catalogue
 
     async def page(self, request: Request) -> Response:
-        asked = parse_query(ZonePage, request)
+        query = parse_query(ZonePage, request)
         zones = self._catalogue.zones
         start = 0
-        if asked.cursor is not None:
+        if query.cursor is not None:
             start = bisect_right(
-                zones, natural_key(_read(asked.cursor)), key=lambda zone: natural_key(zone.zone_id)
+                zones,
+                natural_key(_zone_id_of(query.cursor)),
+                key=lambda zone: natural_key(zone.zone_id),
             )
         rest = [
-            zone for zone in zones[start:] if asked.city_id is None or zone.city_id == asked.city_id
+            zone for zone in zones[start:] if query.city_id is None or zone.city_id == query.city_id
         ]
-        page = rest[: asked.limit]
+        page = rest[: query.limit]
         has_more = len(rest) > len(page)
         return json_response(
             {
-                "data": [_body(zone) for zone in page],
-                "next": _cursor(page[-1].zone_id) if has_more else None,
+                "data": [_zone_json(zone) for zone in page],
+                "next": encode_cursor(page[-1].zone_id) if has_more else None,
             }
         )
 
@@ -68,10 +64,10 @@ class _Zones:
         zone = self._catalogue.zone(request.path_params["zone_id"])
         if zone is None:
             raise Problem(UNKNOWN_ZONE, "GET /api/v1/zones lists the zones.")
-        return json_response({"data": _body(zone)})
+        return json_response({"data": _zone_json(zone)})
 
 
-def _body(zone: Zone) -> dict[str, Any]:
+def _zone_json(zone: Zone) -> dict[str, Any]:
     return {
         "zone_id": zone.zone_id,
         "name": zone.name,
@@ -85,24 +81,16 @@ def _body(zone: Zone) -> dict[str, Any]:
     }
 
 
-def _cursor(zone_id: str) -> str:
-    """Where a page ended. It names a zone and no number, so that it outlives a new catalogue."""
-    return base64.urlsafe_b64encode(zone_id.encode()).decode().rstrip("=")
-
-
-def _read(cursor: str) -> str:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        zone_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError):
-        zone_id = ""
+def _zone_id_of(cursor: str) -> str:
+    zone_id = decode_cursor(cursor)
     if not 1 <= len(zone_id) <= _MAX_ID:
-        raise invalid_input([FieldError("/cursor", "is not one that a page gave as `next`")])
+        raise bad_cursor()
     return zone_id
 
 
-def add_zones(app: FastAPI, parts: ApiDependencies) -> None:
-    zones = _Zones(parts)
+def add_zones(app: FastAPI, dependencies: ApiDependencies) -> None:
+    """Serve the list of zones and each zone."""
+    zones = _Zones(dependencies)
     add(
         app,
         zones.page,

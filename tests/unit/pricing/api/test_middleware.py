@@ -20,7 +20,7 @@ UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 
 
 def edge_of(app):
-    parts = World().parts
+    parts = World().dependencies
     reader = PriceReader(parts.ladder, parts.metrics.reads)
     return RequestEdge(app, parts, PriceFastPath(parts, reader))
 
@@ -93,7 +93,7 @@ async def test_fault_in_an_endpoint_is_500_without_its_text():
     def broken(_lat, _lon):
         raise ZeroDivisionError("secret")
 
-    world.parts.locator.locate = broken
+    world.dependencies.locator.locate = broken
     with capture_logs() as logs:
         response = await request(world, "GET", "/api/v1/price?lat=0&lon=0")
     assert response.status_code == 500

@@ -12,9 +12,9 @@ from pricing.api.health import probes as health_endpoints
 from pricing.api.http import operator_schemas, schemas
 from pricing.api.http.problems import KINDS
 from pricing.api.http.reference_page import reference_page
-from pricing.api.openapi import document
 from pricing.api.prices import endpoint as prices
 from pricing.api.prices import zones
+from pricing.wiring.openapi import document
 from tests.support.api import World
 
 COMMITTED = Path(__file__).parents[4] / "docs" / "openapi.json"

@@ -53,8 +53,8 @@ def test_critical_requests_keep_a_part_of_their_room():
 def with_endpoint(world: World, level: Level, endpoint, **options) -> None:
     """The world's app with one more operation, in a mode of this level."""
     policy = ModePolicy(level=level, knobs=KNOBS[level], read=world.policy)
-    world.parts = replace(world.parts, policy=lambda: policy)
-    world.app = create_app(world.parts)
+    world.dependencies = replace(world.dependencies, policy=lambda: policy)
+    world.app = create_app(world.dependencies)
     operation = Operation(
         method="GET",
         path="/extra",

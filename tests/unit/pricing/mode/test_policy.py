@@ -45,8 +45,8 @@ def world() -> World:
     world = World()
     current = CurrentPolicy(policies(ReadPolicy(memo_ms=0), 50_000))
     world.stepped.orchestrator.observe(current)
-    world.parts = replace(world.parts, policy=lambda: current.now)
-    world.app = create_app(world.parts)
+    world.dependencies = replace(world.dependencies, policy=lambda: current.now)
+    world.app = create_app(world.dependencies)
     world.slow = SlowShelf()
     world.slow.put(zone_state("z1", multiplier_micro=3 * MICRO))
     world.cache.read = world.slow.read

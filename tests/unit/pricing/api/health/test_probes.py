@@ -77,7 +77,7 @@ async def test_live_and_ready_are_as_documented():
 
 async def test_draining_process_is_live_and_not_ready():
     world = World()
-    world.parts.drain.begin()
+    world.dependencies.drain.begin()
     response = await get(world, "/health/ready")
     assert (response.status_code, response.json()["reasons"]) == (503, ["draining"])
     assert response.headers["content-type"] == "application/problem+json"

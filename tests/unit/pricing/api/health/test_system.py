@@ -148,6 +148,7 @@ async def test_every_act_is_kept_in_the_audit(world):
         await client.delete(LEVEL)
         await client.delete(LEVEL)
         await client.post("/admin/reliability/circuit-breakers/redis/reset")
+        world.operations.failure = DependencyUnavailable("database", "refused")
         listed = (await client.get("/admin/audit?limit=2")).json()
     assert [entry["action"] for entry in world.audit.recent] == [
         "breaker.reset",
@@ -168,6 +169,7 @@ async def test_act_holds_although_the_audit_cannot_be_kept(world):
 
 
 async def test_history_is_told_from_memory_without_a_database(world):
+    world.operations.failure = DependencyUnavailable("database", "refused")
     world.shown.show("redis", Level.MODERATE)
     tick(world)
     async with world.client() as client:
@@ -267,7 +269,7 @@ class Stream:
 async def stream(world):
     stream = Stream(world)
     yield stream
-    world.parts.drain.begin()
+    world.dependencies.drain.begin()
     await asyncio.wait_for(stream.task, 5)
 
 

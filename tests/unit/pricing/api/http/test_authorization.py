@@ -48,8 +48,8 @@ def keys(tmp_path) -> Keys:
 def world(keys) -> World:
     world = World()
     gate = KeyGate(lambda: keys.ring, wall_s=lambda: NOW_S)
-    world.parts = replace(world.parts, gate=gate)
-    world.app = create_app(world.parts)
+    world.dependencies = replace(world.dependencies, gate=gate)
+    world.app = create_app(world.dependencies)
     return world
 
 
@@ -80,7 +80,7 @@ async def test_every_route_refuses_who_shows_no_good_key(world, keys):
 
 
 async def test_every_route_tells_the_role_that_it_needs(world, keys):
-    world.parts.drain.begin()  # a stream ends at once then
+    world.dependencies.drain.begin()  # a stream ends at once then
     async with world.client() as client:
         for method, path, role in guarded_routes(world):
             for given, text in keys.texts.items():
@@ -98,6 +98,22 @@ async def test_probes_and_pages_need_no_key(world):
     async with world.client() as client:
         for path in OPEN_TO_ALL:
             assert (await client.get(path)).status_code == 200, path
+
+
+def test_probes_are_for_everybody_and_every_detailed_health_for_operators(world):
+    roles = {
+        route.path: (route.openapi_extra or {}).get("x-role")
+        for route in world.app.routes
+        if route.path.startswith("/health")
+    }
+    open_to_all = {path for path, role in roles.items() if role is None}
+    assert {path.rstrip("/") for path in open_to_all} == {
+        "/health",
+        "/health/live",
+        "/health/ready",
+    }
+    assert {roles[path] for path in roles.keys() - open_to_all} == {Role.OPERATOR}
+    assert "/health/dlq" in roles
 
 
 async def test_challenge_tells_a_missing_key_from_a_bad_one(world):

@@ -172,7 +172,7 @@ async def test_who_may_not_is_refused_before_anything_is_looked_up(world):
 
     await get(world)
     looked = []
-    world.parts.gate.identify = identify
+    world.dependencies.gate.identify = identify
     world.ladder.remembered = lambda *asked: looked.append(asked)
     assert (await get(world)).status_code == 401
     assert (await get(world, "/api/v1/zones/nowhere/price")).status_code == 401
@@ -195,7 +195,7 @@ async def test_each_read_looks_into_the_memo_once(world):
 
 async def test_price_while_the_process_drains_is_the_same_price(world):
     before = await get(world)
-    world.parts.drain.begin()
+    world.dependencies.drain.begin()
     after = await get(world)
     assert (after.status_code, after.content) == (200, before.content)
     assert after.headers["connection"] == "close"
