@@ -58,7 +58,7 @@ def after_hard_cause(
 
 def _missing(config: ModeConfig, was: InputState, now_s: float) -> InputState:
     if now_s - was.seen_s < config.blind_after_s:
-        return replace(was, kept=max(was.level, was.kept))
+        return was
     return replace(
         was,
         level=Level.MINOR,

@@ -112,6 +112,8 @@ def test_free_space_is_told(files, home):
     assert files.free_bytes(home) > 0
 
 
-def test_fault_points_do_nothing(files):
+def test_fault_points_do_nothing(files, home):
+    _create(files, home / "a", b"content")
     for point in FaultPoint:
         files.reached(point)
+    assert (files.names(home), files.size(home / "a")) == (["a"], 7)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fallback.pump import Pump, PumpConfig, PumpState
+from fallback.pump import Pump, PumpConfig, PumpState, SilentPumpObserver
 from fallback.pump.sink import NeedsOperator, Poison, RetryLater, SinkFailure, SinkReset
 from fallback.spool import Durability, Entry, Record, Spool, SpoolConfig
 from tests.support.memory_sink import MemorySink, poisoned_by
@@ -259,8 +259,8 @@ async def test_failed_observer_breaks_nothing(tmp_path):
         async def keep_dead_letter(*_: object) -> None:
             raise AssertionError
 
-        pump = Pump(spool, sink, dead_letter=keep_dead_letter, config=QUICK)
-        pump._observers = (type("Loud", (), {"on_sent": fail, "on_state_change": fail})(),)
+        loud = type("Loud", (SilentPumpObserver,), {"on_sent": fail, "on_state_change": fail})()
+        pump = Pump(spool, sink, dead_letter=keep_dead_letter, config=QUICK, observers=(loud,))
         async with pump:
             entries = [Entry(A, b"1")]
             await spool.append(entries, durability=Durability.DURABLE, timeout_s=5)

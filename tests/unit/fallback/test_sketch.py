@@ -88,6 +88,12 @@ def test_window_without_extent_is_refused(make):
         make()
 
 
+def test_least_window_is_taken():
+    window = ShareWindow(("good",), window_s=0.5, slots=1)
+    window.record(0.4, "good")
+    assert (window.total(0.49), window.total(0.5)) == (1, 0)
+
+
 def test_objective_must_leave_something():
     with pytest.raises(ValueError, match="objective=1"):
         BudgetBurn(1)

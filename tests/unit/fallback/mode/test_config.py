@@ -97,6 +97,11 @@ def test_scale_needs_greater_thresholds_for_worse_levels():
         Scale(minor=Band(10, 5), severe=Band(20, 5))
 
 
+def test_scale_takes_greater_thresholds_and_may_leave_levels_out():
+    scale = Scale(moderate=Band(20, 10), critical=Band(30, 20))
+    assert [scale.entered(value) for value in (19, 20, 30)] == [0, 2, 4]
+
+
 def test_reading_that_leaves_before_it_enters_is_refused():
     with pytest.raises(ValueError, match="kept"):
         Reading(value="x", entered=Level.MINOR)

@@ -10,6 +10,7 @@ from fallback.mode import (
     BoundsKind,
     EventKind,
     Inputs,
+    InputState,
     Level,
     Reading,
     causes,
@@ -59,6 +60,32 @@ def test_hard_cause_that_is_no_worse_changes_nothing_between_ticks():
     assert (after.inputs, events) == (state.inputs, ())
 
 
+@pytest.mark.parametrize("kept", [Level.NORMAL, Level.CRITICAL])
+def test_hard_cause_between_ticks_is_all_that_is_known_of_its_input(kept):
+    """But for a worse level that it had not left."""
+    almost = Inputs(readings={**readings(), "store": Reading(value="slow", kept=kept)})
+    state, _ = run(CONFIG, [almost])
+    down = Reading(
+        value="down", entered=Level.SEVERE, kept=Level.SEVERE, threshold="up", is_hard=True
+    )
+    state, _ = step(CONFIG, state, Inputs(readings={"store": down}), 1.1)
+    assert state.inputs["store"] == InputState(
+        seen_s=1.1,
+        level=Level.SEVERE,
+        kept=max(kept, Level.SEVERE),
+        value="down",
+        threshold="up",
+    )
+
+
+def test_hard_cause_between_ticks_ends_blindness():
+    state, _ = run(CONFIG, [without("store")] * 30)
+    assert state.inputs["store"].is_blind
+    hard = inputs(store=Level.SEVERE, hard=True)
+    state, _ = step(CONFIG, state, hard, state.last_s + 0.1)
+    assert not state.inputs["store"].is_blind
+
+
 def test_hard_cause_holds_at_once_on_a_tick():
     state, _ = run(CONFIG, [inputs(store=Level.CRITICAL, hard=True)])
     assert state.effective is Level.CRITICAL
@@ -91,6 +118,11 @@ def test_step_counts_from_half_a_tick_after_the_last_that_did(dt_s, steps, level
     for _ in range(steps):
         state, _ = step(CONFIG, state, inputs(load=20), state.last_s + dt_s)
     assert state.computed == level
+
+
+def test_first_step_of_a_process_counts_however_soon_it_comes():
+    state, _ = step(CONFIG, initial(CONFIG, 0.0), inputs(load=20), 0.1)
+    assert state.inputs["load"].streaks == (1, 1, 0, 0)
 
 
 def test_stall_is_witnessed_for_two_ticks_at_most():
@@ -196,6 +228,15 @@ def test_missing_input_keeps_its_level_and_then_is_blind():
     assert [(event.kind, event.input) for event in events] == [(EventKind.BLIND, "store")]
 
 
+def test_blind_input_forgets_what_it_had_seen():
+    state, _ = run(CONFIG, [inputs(latency=50.0)] * 6)
+    assert state.inputs["latency"].level is Level.CRITICAL
+    state, _ = run(CONFIG, [without("latency")] * 30, state=state)
+    assert state.inputs["latency"] == InputState(
+        seen_s=6.0, level=Level.MINOR, kept=Level.MINOR, is_blind=True
+    )
+
+
 def test_blind_input_is_minor_until_it_is_seen_again():
     state, events = run(CONFIG, [without("load")] * 60)
     assert (state.effective, levels(events)) == (Level.MINOR, ["normal>minor"])
@@ -284,6 +325,25 @@ def test_expired_override_goes_down_with_a_dwell_a_level():
     state, events = run(CONFIG, [WELL] * 61, state=state)
     assert levels(events) == ["moderate>minor", "minor>normal"]
     assert [event.at_s for event in events] == [160.0, 220.0]
+
+
+def test_override_that_ends_as_the_computed_level_falls_is_followed_by_a_dwell():
+    state, _ = run(CONFIG, [inputs(load=20)] * 3)
+    state, _ = run(CONFIG, [bounded(BoundsKind.FLOOR, Level.MODERATE)] * 59, state=state)
+    assert not state.is_recovering
+    state, events = run(CONFIG, [WELL], state=state)
+    assert (state.computed, state.effective) == (Level.MINOR, Level.MODERATE)
+    assert [event.kind for event in events] == [EventKind.COMPUTED]
+
+
+def test_event_tells_its_levels_its_causes_and_the_bounds():
+    blind = replace(without("store"), bounds=Bounds(BoundsKind.FLOOR, Level.SEVERE))
+    state, events = run(CONFIG, [blind] * 30)
+    computed, lost = events[-2:]
+    assert (computed.kind, computed.old, computed.new) == ("computed", Level.NORMAL, Level.MINOR)
+    assert (lost.kind, lost.old, lost.new) == ("blind", Level.SEVERE, Level.SEVERE)
+    assert (lost.bounds, lost.causes) == (blind.bounds, causes(state))
+    assert [cause.input for cause in lost.causes] == ["store"]
 
 
 def test_expired_override_leaves_a_computed_level_that_is_as_bad():
