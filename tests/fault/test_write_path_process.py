@@ -18,6 +18,7 @@ import pytest
 from pricing.embedded import free_ports
 from streaming.config import KafkaConfig
 from streaming.events.codec import decode
+from streaming.events.event_types import RIDE_REQUEST
 from streaming.topics import ensure_topics, full_name
 from tests.support.event_service import RIDES, Service, post
 from tests.support.loop_volume import MIB, demand_loop_volumes, make_image, mounted
@@ -210,14 +211,16 @@ async def test_commands_see_send_and_mend_what_a_dead_process_left(service, dire
         await process.kill()
     code, text = await service.command("spool", "ls", "--json")
     (spool,) = json.loads(text)["data"]
-    assert (code, spool["held"], spool["pending"], spool["damaged"]) == (0, False, 30, 0)
+    pending = spool["pending"]  # changes of the mode wait beside the rides, the more the slower
+    assert (code, spool["held"], pending >= 30, spool["damaged"]) == (0, False, True, 0)
     code, text = await service.command("spool", "export", "--json")
-    exported = [json.loads(line) for line in text.splitlines()]
-    assert [one["headers"]["ce_id"] for one in exported] == [identity for identity, _ in taken]
+    exported = [json.loads(line)["headers"] for line in text.splitlines()]
+    rides = [headers["ce_id"] for headers in exported if headers["ce_type"] == RIDE_REQUEST]
+    assert (len(exported), rides) == (pending, [identity for identity, _ in taken])
     assert (await service.command("spool", "check"))[0] == 0
     await kafka_proxy.heal()
     code, text = await service.command("spool", "replay", "--json")
-    assert (code, '"sent": 30' in text) == (0, True)
+    assert (code, f'"sent": {pending}' in text) == (0, True)
     assert await log_of(direct) == [identity for identity, _ in taken]
     code, text = await service.command("spool", "repair", "--json")
     assert (code, json.loads(text)["data"][0]["pending"]) == (0, 0)
