@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -25,8 +25,8 @@ from tests.support.grid_city import grid_zones
 from tests.support.tcp_proxy import Reply, TcpProxy
 from tests.support.zone_states import STEP_MS, TICK_MS, city_tick, later, zone_state
 
-DEADLINE_MS = 500
-BOUND_S = 2.5
+DEADLINE_MS = 1_000
+BOUND_S = 6.0
 """Far above the deadline, for a loaded machine; asyncpg alone would wait for ever."""
 ZONES = [zone.zone_id for zone in grid_zones(5)]
 A = ZONES[0]
@@ -85,6 +85,14 @@ async def until_idle(url: str) -> None:
         await connection.close()
 
 
+async def until_connected(states: PostgresStates) -> None:
+    """Return once a connection is open; on a loaded machine the first attempts may be too slow."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(DependencyTimeout):
+                return await states.ping()
+
+
 def dead_url() -> str:
     return f"postgresql://u:p@127.0.0.1:{free_ports(1)[0]}/d"
 
@@ -116,7 +124,7 @@ async def test_refused_connection_fails_at_once():
 async def test_black_hole_ends_at_the_deadline(proxy, proxied_url, warm):
     async with opened(proxied_url) as states:
         if warm:
-            await states.ping()
+            await until_connected(states)
         proxy.hold()
         started = time.monotonic()
         with pytest.raises(DependencyTimeout):
@@ -139,7 +147,7 @@ async def test_ping_keeps_connections_for_an_outage_open(proxy, proxied_url, cap
 
 async def test_black_hole_during_write_ends_at_deadline(proxy, proxied_url):
     async with opened(proxied_url, write_timeout_ms=300) as states:
-        await states.ping()
+        await until_connected(states)
         proxy.hold()
         started = time.monotonic()
         with pytest.raises(DependencyTimeout):
@@ -149,7 +157,7 @@ async def test_black_hole_during_write_ends_at_deadline(proxy, proxied_url):
 
 async def test_close_in_a_black_hole_is_bounded(proxy, proxied_url):
     async with opened(proxied_url) as states:
-        await states.ping()
+        await until_connected(states)
         proxy.hold()
         started = time.monotonic()
     assert time.monotonic() - started < BOUND_S
@@ -231,15 +239,24 @@ async def test_cancelled_reads_leave_slots_and_answers_right(proxy, proxied_url,
 
 
 async def test_cancelled_write_is_whole_or_nothing(url):
+    """Cancelled at any moment up to twice what a write takes here that nobody cancels."""
     dice = random.Random(6)
+
+    def write(step: int) -> asyncio.Task[None]:
+        tick = TICK_MS + step * STEP_MS
+        ours = [zone_state(zone_id, tick, city_id="whole") for zone_id in ZONES]
+        return asyncio.create_task(states.write_tick(city_tick(tick, ours, city_id="whole")))
+
     async with opened(url, write_timeout_ms=5_000) as states:
-        for step in range(2, 60):
-            tick = TICK_MS + step * STEP_MS
-            ours = [zone_state(zone_id, tick, city_id="whole") for zone_id in ZONES]
-            write = asyncio.create_task(states.write_tick(city_tick(tick, ours, city_id="whole")))
-            await asyncio.sleep(dice.uniform(0, 0.05))
-            write.cancel()
-            await asyncio.wait([write])
+        await write(2)
+        started = time.monotonic()
+        await write(3)
+        calm_s = time.monotonic() - started
+        for step in range(4, 60):
+            task = write(step)
+            await asyncio.sleep(dice.uniform(0, 2 * calm_s))
+            task.cancel()
+            await asyncio.wait([task])
     await until_idle(url)
     connection = await asyncpg.connect(url, timeout=10)
     counts = await connection.fetch(
