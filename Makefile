@@ -1,4 +1,4 @@
-# The door to the house: `make` says what there is. Everything lands in .venv/, nothing on the system.
+# Start here: `make` lists the commands. Everything lands in .venv/, nothing on the system.
 
 VENV ?= .venv
 ARGS ?=

@@ -70,8 +70,25 @@ def own_directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-async def postgres(server_directory: Path) -> AsyncIterator[Postgres]:
+async def postgres_template(server_directory: Path) -> Path:
+    """A data directory with an initialised Postgres, to be copied."""
+    return await servers.make_postgres_template(server_directory / "template")
+
+
+@pytest.fixture
+def prepared_directory(own_directory: Path, postgres_template: Path) -> Path:
+    """`own_directory` as a data directory whose Postgres was initialised before.
+
+    For tests to which a first start is nothing but a wait.
+    """
+    servers.lay_postgres_data(postgres_template, own_directory)
+    return own_directory
+
+
+@pytest.fixture(scope="session")
+async def postgres(server_directory: Path, postgres_template: Path) -> AsyncIterator[Postgres]:
     """The session's server; a test that breaks it uses `own_postgres` instead."""
+    servers.lay_postgres_data(postgres_template, server_directory)
     async with servers.running_postgres(server_directory) as server:
         yield server
 
@@ -97,9 +114,9 @@ async def module_database_url(postgres_url: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def own_postgres(own_directory: Path) -> AsyncIterator[Postgres]:
+async def own_postgres(prepared_directory: Path) -> AsyncIterator[Postgres]:
     """A server that the test may stop, kill and freeze."""
-    async with servers.running_postgres(own_directory) as server:
+    async with servers.running_postgres(prepared_directory) as server:
         yield server
 
 

@@ -93,8 +93,8 @@ def replay(
     from pricing.cli.spool_report import directories
     from pricing.cli.spool_report import replay as work
 
-    _be_quiet()
     found = with_settings(directories, name)
+    _be_quiet()
     return _report(asyncio.run(with_settings(work, found, timeout)), as_json)
 
 
@@ -105,8 +105,9 @@ def repair(*, name: Name = None, as_json: Json = False) -> int:
     from pricing.cli.spool_report import directories
     from pricing.cli.spool_report import repair as work
 
+    found = with_settings(directories, name)
     _be_quiet()
-    return _report(asyncio.run(work(with_settings(directories, name))), as_json)
+    return _report(asyncio.run(work(found)), as_json)
 
 
 def _be_quiet() -> None:

@@ -78,16 +78,18 @@ def told(answer):
 
 
 @pytest.mark.skipif(not TRIPS.exists(), reason="the file of real trips is not on this machine")
-async def test_prices_of_replayed_trips_are_what_the_definitions_make_of_the_log(own_directory):
+async def test_prices_of_replayed_trips_follow_from_the_log(
+    prepared_directory,
+):
     (port,) = free_ports(1)
     catalogue = load_catalogue(None)
-    where = ("--port", str(port), "--data-dir", str(own_directory / "data"))
+    where = ("--port", str(port), "--data-dir", str(prepared_directory))
     city = ("--trips", str(TRIPS), "--speed", "20", "--scale", "40", "--seed", "7")
-    async with running("demo", *where, *city, settings={}, directory=own_directory) as demo:
+    async with running("demo", *where, *city, settings={}, directory=prepared_directory) as demo:
         url = await ready_url(demo)
         async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
             answers = await live_prices(client, [zone.zone_id for zone in catalogue.zones])
-        records = (await records_by_city(kafka_of(own_directory / "data")))["nyc"]
+        records = (await records_by_city(kafka_of(prepared_directory)))["nyc"]
         assert await demo.stop() == 0, demo.log
     ticks = {answer["timestamp"] for answer in answers}
     counts = {tick: counts_at(records, epoch_ms(tick)) for tick in ticks}
@@ -132,13 +134,13 @@ async def test_a_port_in_use_is_said_in_one_line(own_directory):
     assert "Traceback" not in printed
 
 
-async def test_a_data_directory_in_use_is_said_in_one_line(own_directory):
-    data = ("--data-dir", str(own_directory / "data"))
-    async with running("stack", *data, settings={}, directory=own_directory) as first:
+async def test_a_data_directory_in_use_is_said_in_one_line(prepared_directory):
+    data = ("--data-dir", str(prepared_directory))
+    async with running("stack", *data, settings={}, directory=prepared_directory) as first:
         async with asyncio.timeout(60):
             while "EQUILIBRIUM_REDIS_URL" not in first.log:
                 await asyncio.sleep(0.1)
-        code, printed = await run_once("stack", *data, settings={}, directory=own_directory)
+        code, printed = await run_once("stack", *data, settings={}, directory=prepared_directory)
         assert await first.stop() == 0, first.log
     assert code == 1
     assert len(printed.splitlines()) == 1

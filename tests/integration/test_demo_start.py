@@ -33,7 +33,7 @@ def _demo(directory: Path, out: io.StringIO, *, migrate: str = "", api: str = SL
         api=Command(name="api", argv=(sys.executable, "-c", api)),
         processor=Command(name="processor", argv=(sys.executable, "-c", SLEEP)),
     )
-    options = DemoOptions(port=port, data_dir=directory / "data")
+    options = DemoOptions(port=port, data_dir=directory)
     return Demo(options, PlainScreen(out), commands=commands)
 
 
@@ -55,26 +55,28 @@ def _command_line(entry: Path) -> bytes:
         return b""
 
 
-async def test_demo_whose_migration_fails_says_why_and_leaves_nothing(own_directory: Path):
-    demo = _demo(own_directory, io.StringIO(), migrate=_fails("the schema is from the future"))
+async def test_demo_whose_migration_fails_says_why_and_leaves_nothing(prepared_directory: Path):
+    demo = _demo(prepared_directory, io.StringIO(), migrate=_fails("the schema is from the future"))
     with pytest.raises(StartupError, match=r"^migrate failed: the schema is from the future \(log"):
         await demo.run(asyncio.Event())
-    assert _servers(own_directory) == []
+    assert _servers(prepared_directory) == []
 
 
-async def test_demo_whose_api_fails_says_why_and_leaves_nothing(own_directory: Path):
-    demo = _demo(own_directory, io.StringIO(), api=_fails("no zones"))
+async def test_demo_whose_api_fails_says_why_and_leaves_nothing(prepared_directory: Path):
+    demo = _demo(prepared_directory, io.StringIO(), api=_fails("no zones"))
     with pytest.raises(StartupError, match=r"^the api cannot run: no zones \(log: "):
         await demo.run(asyncio.Event())
-    assert _servers(own_directory) == []
+    assert _servers(prepared_directory) == []
 
 
-async def test_demo_that_is_told_to_stop_while_it_starts_ends_in_good_order(own_directory: Path):
+async def test_demo_told_to_stop_while_it_starts_ends_well(
+    prepared_directory: Path,
+):
     out, stop = io.StringIO(), asyncio.Event()
-    run = asyncio.create_task(_demo(own_directory, out).run(stop))
+    run = asyncio.create_task(_demo(prepared_directory, out).run(stop))
     await until(lambda: "the topics are ready" in out.getvalue(), "the servers", within_s=60)
-    assert _servers(own_directory)
+    assert _servers(prepared_directory)
     stop.set()
     await asyncio.wait_for(run, 10)
     assert out.getvalue().endswith("ended before it was ready\n")
-    assert _servers(own_directory) == []
+    assert _servers(prepared_directory) == []

@@ -15,8 +15,8 @@ from pricing.embedded import ApacheKafka, EmbeddedStack, StackConfig
 from pricing.embedded.apache_kafka import with_archive
 from pricing.embedded.kafka_home import KafkaHome, kafka_home
 from pricing.errors import StartupError
+from tests.support import servers
 
-TOPIC = "kept"
 FAKE_MAVEN = """#!/bin/sh
 echo run >> {calls}
 for word; do case "$word" in -DoutputDirectory=*) to="${{word#*=}}";; esac; done
@@ -24,35 +24,35 @@ mkdir -p "$to" && cp {jars}/*.jar "$to"
 """
 
 
-@pytest.fixture(autouse=True)
-def _need_apache_kafka(kafka):
-    if not isinstance(kafka, ApacheKafka):
-        pytest.skip("needs Apache Kafka: install Java 17 or newer and Maven")
+pytestmark = pytest.mark.skipif(
+    not (servers.has_apache_kafka() or servers.in_ci()),
+    reason="needs Apache Kafka: install Java 17 or newer and Maven",
+)
 
 
-async def create_topic(bootstrap_servers: str) -> None:
+async def create_topic(bootstrap_servers: str, topic: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(TOPIC, 1, 1)])
+        await admin.create_topics([NewTopic(topic, 1, 1)])
     finally:
         await admin.close()
 
 
-async def produce(bootstrap_servers: str, value: bytes) -> None:
+async def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, enable_idempotence=True)
     await producer.start()
     try:
-        await producer.send_and_wait(TOPIC, value)
+        await producer.send_and_wait(topic, value)
     finally:
         await producer.stop()
 
 
-async def consume(bootstrap_servers: str, count: int) -> list[bytes]:
+async def consume(bootstrap_servers: str, topic: str, count: int) -> list[bytes]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)
     await consumer.start()
     try:
-        consumer.assign([TopicPartition(TOPIC, 0)])
+        consumer.assign([TopicPartition(topic, 0)])
         await consumer.seek_to_beginning()
         async with asyncio.timeout(60):
             return [(await consumer.getone()).value for _ in range(count)]
@@ -61,43 +61,45 @@ async def consume(bootstrap_servers: str, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
-async def test_broker_comes_back_at_its_address_with_its_topics(own_kafka, fault):
-    address = own_kafka.bootstrap_servers
-    await create_topic(address)
-    await produce(address, b"before")
-    await getattr(own_kafka, fault)()
-    assert own_kafka.pid is None
-    await own_kafka.start()
-    assert own_kafka.bootstrap_servers == address
-    await produce(address, b"after")
-    assert await consume(address, 2) == [b"before", b"after"]
+async def test_broker_comes_back_at_its_address_with_its_topics(kafka_to_hurt, topic_prefix, fault):
+    broker, topic = kafka_to_hurt, f"{topic_prefix}kept"
+    address = broker.bootstrap_servers
+    await create_topic(address, topic)
+    await produce(address, topic, b"before")
+    await getattr(broker, fault)()
+    assert broker.pid is None
+    await broker.start()
+    assert broker.bootstrap_servers == address
+    await produce(address, topic, b"after")
+    assert await consume(address, topic, 2) == [b"before", b"after"]
 
 
-async def test_frozen_broker_is_silent_until_thawed(own_kafka):
-    await create_topic(own_kafka.bootstrap_servers)
-    own_kafka.freeze()
-    producing = asyncio.create_task(produce(own_kafka.bootstrap_servers, b"late"))
+async def test_frozen_broker_is_silent_until_thawed(kafka_to_hurt, topic_prefix):
+    address, topic = kafka_to_hurt.bootstrap_servers, f"{topic_prefix}kept"
+    await create_topic(address, topic)
+    kafka_to_hurt.freeze()
+    producing = asyncio.create_task(produce(address, topic, b"late"))
     done, _ = await asyncio.wait([producing], timeout=0.3)
     assert not done
-    own_kafka.thaw()
+    kafka_to_hurt.thaw()
     async with asyncio.timeout(60):
         await producing
 
 
-async def test_topics_survive_a_restart_of_the_stack_on_other_ports(own_directory):
-    config = StackConfig(data_dir=own_directory, kafka="apache")
+async def test_topics_survive_a_restart_of_the_stack_on_other_ports(prepared_directory):
+    config = StackConfig(data_dir=prepared_directory, kafka="apache")
     async with EmbeddedStack(config) as stack:
         assert stack.environment()["EQUILIBRIUM_KAFKA_IDEMPOTENCE"] == "true"
-        await create_topic(stack.kafka.bootstrap_servers)
-        await produce(stack.kafka.bootstrap_servers, b"kept")
+        await create_topic(stack.kafka.bootstrap_servers, "kept")
+        await produce(stack.kafka.bootstrap_servers, "kept", b"kept")
         first = stack.kafka.bootstrap_servers
     async with EmbeddedStack(config) as stack:
         assert stack.kafka.bootstrap_servers != first
-        assert await consume(stack.kafka.bootstrap_servers, 1) == [b"kept"]
+        assert await consume(stack.kafka.bootstrap_servers, "kept", 1) == [b"kept"]
 
 
 async def ready_home() -> KafkaHome:
-    """The user's cached Kafka, which the session's broker has put there."""
+    """The user's cached Kafka."""
     return await kafka_home()
 
 

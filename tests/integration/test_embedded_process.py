@@ -80,8 +80,8 @@ def test_server_dies_when_its_starter_is_killed(tmp_path, way):
 
 
 @pytest.mark.parametrize("state", ["running", "frozen"])
-def test_stack_leaves_no_orphan_when_its_parent_is_killed(own_directory, state):
-    with starter(STACK_STARTER, own_directory, state) as (parent, pids):
+def test_stack_leaves_no_orphan_when_its_parent_is_killed(prepared_directory, state):
+    with starter(STACK_STARTER, prepared_directory, state) as (parent, pids):
         assert len(pids) == 3
         family = [*pids, *(child for pid in pids for child in children(pid))]
         parent.kill()
@@ -101,11 +101,11 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in listing.read_text().split()] if listing.exists() else []
 
 
-def test_stack_starts_again_right_after_its_parent_was_killed(own_directory):
-    with starter(STACK_STARTER, own_directory, "running") as (parent, _):
+def test_stack_starts_again_right_after_its_parent_was_killed(prepared_directory):
+    with starter(STACK_STARTER, prepared_directory, "running") as (parent, _):
         parent.kill()
         parent.wait()
-        with starter(STACK_STARTER, own_directory, "running") as (_, pids):
+        with starter(STACK_STARTER, prepared_directory, "running") as (_, pids):
             assert all(map(is_alive, pids))
 
 

@@ -68,17 +68,17 @@ async def test_stack_gives_the_settings_of_servers_that_answer(own_directory):
     assert len(told) == 3
 
 
-async def test_data_survives_a_restart_of_the_stack(own_directory):
-    async with stack_on(own_directory) as stack:
+async def test_data_survives_a_restart_of_the_stack(prepared_directory):
+    async with stack_on(prepared_directory) as stack:
         await sql(stack.postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
         await redis(stack.valkey.url, "SET", "kept", "42")
-    async with stack_on(own_directory) as stack:
+    async with stack_on(prepared_directory) as stack:
         assert await sql(stack.postgres.url, "SELECT answer FROM kept") == 42
         assert await redis(stack.valkey.url, "GET", "kept") == "42"
 
 
-async def test_stack_stops_cleanly_and_leaves_nothing(own_directory):
-    async with stack_on(own_directory) as stack:
+async def test_stack_stops_cleanly_and_leaves_nothing(prepared_directory):
+    async with stack_on(prepared_directory) as stack:
         pids = [server.pid for server in stack.servers]
         stopping = [stack.postgres._process, stack.valkey._process]
     assert [process.exit_code for process in stopping] == [0, 0]  # none had to be killed
@@ -86,17 +86,17 @@ async def test_stack_stops_cleanly_and_leaves_nothing(own_directory):
     assert [server.pid for server in stack.servers] == [None] * 3
 
 
-async def test_second_stack_on_a_directory_is_refused_in_one_line(own_directory):
-    async with stack_on(own_directory) as stack:
+async def test_second_stack_on_a_directory_is_refused_in_one_line(prepared_directory):
+    async with stack_on(prepared_directory) as stack:
         with pytest.raises(StartupError, match=f"in use .*process {os.getpid()}.*--data-dir") as no:
-            await stack_on(own_directory).__aenter__()
+            await stack_on(prepared_directory).__aenter__()
         assert "\n" not in str(no.value)
         assert await sql(stack.postgres.url, "SELECT 1") == 1
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
-async def test_server_comes_back_at_its_address_with_its_data(own_directory, fault):
-    async with stack_on(own_directory) as stack:
+async def test_server_comes_back_at_its_address_with_its_data(prepared_directory, fault):
+    async with stack_on(prepared_directory) as stack:
         before = stack.environment()
         await sql(stack.postgres.url, "CREATE TABLE kept AS SELECT 42 AS answer")
         await redis(stack.valkey.url, "SET", "kept", "42")
@@ -132,8 +132,8 @@ async def test_passwords_stand_in_private_files_alone(own_directory):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give processes to another user")
-async def test_servers_of_root_run_as_nobody(own_directory):
-    async with stack_on(own_directory) as stack:
+async def test_servers_of_root_run_as_nobody(prepared_directory):
+    async with stack_on(prepared_directory) as stack:
         for server in stack.servers:
             assert (PROC / str(server.pid)).stat().st_uid == NOBODY
 
@@ -147,32 +147,28 @@ async def test_frozen_server_is_silent_until_thawed(own_valkey):
     assert await asking
 
 
-async def test_failed_start_stops_the_others_and_frees_the_directory(own_directory):
-    async with stack_on(own_directory):
-        pass
-    version = own_directory / "postgres/data/PG_VERSION"
+async def test_failed_start_stops_the_others_and_frees_the_directory(prepared_directory):
+    version = prepared_directory / "postgres/data/PG_VERSION"
     version.write_text("9\n")
-    stack = stack_on(own_directory)
+    stack = stack_on(prepared_directory)
     with pytest.raises(StartupError, match=r"PostgreSQL cannot start: .*incompatible") as caught:
         await stack.__aenter__()
     assert "\n" not in str(caught.value)
     assert [server.pid for server in stack.servers] == [None] * 3
     version.write_text("18\n")
-    async with stack_on(own_directory):
+    async with stack_on(prepared_directory):
         pass
 
 
-async def test_lost_password_file_is_refused_in_one_line(own_directory):
-    async with stack_on(own_directory):
-        pass
-    (own_directory / "passwords.json").unlink()
+async def test_lost_password_file_is_refused_in_one_line(prepared_directory):
+    (prepared_directory / "passwords.json").unlink()
     with pytest.raises(StartupError, match=r"PostgreSQL refuses .*passwords\.json: restore"):
-        await stack_on(own_directory).__aenter__()
+        await stack_on(prepared_directory).__aenter__()
 
 
-@pytest.mark.parametrize("make", [Postgres, Valkey])
-async def test_taken_port_is_named_when_a_server_comes_back(own_directory, make):
-    server = make(own_directory / "server")
+@pytest.mark.parametrize(("make", "name"), [(Postgres, "postgres"), (Valkey, "valkey")])
+async def test_taken_port_is_named_when_a_server_comes_back(prepared_directory, make, name):
+    server = make(prepared_directory / name)
     await server.start()
     await server.stop()
     thief = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", server.port)

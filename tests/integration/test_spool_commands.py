@@ -53,16 +53,14 @@ def state(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def call(state, monkeypatch, capfd) -> Iterator[Call]:
-    """Runs a command; a traceback would fail the test.
+def call_here(state, monkeypatch, capfd) -> Iterator[Call]:
+    """Runs a command in this process, which is quick; a traceback would fail the test.
 
-    In this process, which is quick; but what sets up the logs must not do so for other tests.
+    For commands that end before they set up the logs, which are those of other tests too.
     """
     handler = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: str) -> Said:
-        if LOGGING & set(arguments):
-            return in_a_process(*arguments)
         monkeypatch.setattr("sys.argv", ["equilibrium", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -70,6 +68,17 @@ def call(state, monkeypatch, capfd) -> Iterator[Call]:
 
     yield run
     signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def call(call_here) -> Call:
+    """Runs a command: in this process, or in one of its own where it sets up the logs."""
+
+    def run(*arguments: str) -> Said:
+        own_process = LOGGING & set(arguments)
+        return in_a_process(*arguments) if own_process else call_here(*arguments)
+
+    return run
 
 
 def in_a_process(*arguments: str) -> Said:
@@ -121,8 +130,8 @@ EVERY = [
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 @pytest.mark.parametrize("command", EVERY, ids=" ".join)
-def test_missing_state_directory_is_one_line_that_names_it(call, state, command, as_json):
-    said = call(*command, *(["--json"] if as_json else []))
+def test_missing_state_directory_is_one_line_that_names_it(call_here, state, command, as_json):
+    said = call_here(*command, *(["--json"] if as_json else []))
     assert (said.code, said.out) == (1, "")
     assert said.err == (
         f"equilibrium: {state}: no such directory; EQUILIBRIUM_STATE_DIR names it\n"
@@ -130,11 +139,11 @@ def test_missing_state_directory_is_one_line_that_names_it(call, state, command,
 
 
 @pytest.mark.parametrize("command", EVERY, ids=" ".join)
-def test_file_where_a_directory_belongs_is_one_line_that_names_it(call, state, command):
+def test_file_where_a_directory_belongs_is_one_line_that_names_it(call_here, state, command):
     state.mkdir()
     for name in ("spool", "dead-letters"):
         (state / name).write_text("no directory")
-    said = call(*command)
+    said = call_here(*command)
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
     assert "Not a directory" in said.err
     assert str(state) in said.err
@@ -155,8 +164,8 @@ def test_file_where_a_directory_belongs_is_one_line_that_names_it(call, state, c
         (("dlq", "discard", "abc", "--all"), "give ids, or --all, or --class"),
     ],
 )
-def test_wrong_call_is_one_line_and_code_2(call, spool, letter, command, words):
-    said = call(*command)
+def test_wrong_call_is_one_line_and_code_2(call_here, spool, letter, command, words):
+    said = call_here(*command)
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
     assert words in said.err
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +17,11 @@ import asyncpg
 from redis.asyncio import Redis
 
 from pricing.embedded import ApacheKafka, Postgres, Tansu, Valkey
+from pricing.embedded.directories import (
+    make_directory,
+    make_server_directory,
+    write_private,
+)
 from pricing.embedded.kafka_home import missing_tools
 from streaming.config import KafkaConfig
 from tests.support.tcp_proxy import TcpProxy
@@ -49,6 +56,28 @@ def server_directory() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path)
+
+
+async def make_postgres_template(directory: Path) -> Path:
+    """A data directory with an initialised Postgres that has ended; see `lay_postgres_data`."""
+    make_directory(directory)
+    async with running_postgres(directory):
+        return directory
+
+
+def lay_postgres_data(template: Path, data_dir: Path) -> None:
+    """Put the template's Postgres, and its password, into a data directory.
+
+    A first start there finds its data, which spares it the two seconds that initdb computes.
+    """
+    make_directory(data_dir)
+    home = make_server_directory(data_dir / "postgres")
+    copy = ["cp", "-a", str(template / "postgres/data"), str(home)]  # keeps whose the files are
+    subprocess.run(copy, check=True)
+    passwords = data_dir / "passwords.json"
+    known = json.loads(passwords.read_text()) if passwords.exists() else {}
+    known |= json.loads((template / "passwords.json").read_text())
+    write_private(passwords, json.dumps(known), for_server=False)
 
 
 @asynccontextmanager
