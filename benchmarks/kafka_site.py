@@ -22,7 +22,8 @@ from fallback.pump.sink import Poison
 from fallback.spool import Durability, Entry, Record, Spool, SpoolConfig
 from pricing.embedded import ApacheKafka
 from pricing.embedded.kafka_home import missing_tools
-from pricing.writing.kafka_sink import KafkaSink, lane_of
+from pricing.writing.kafka_sink import KafkaSink
+from pricing.writing.spool_lanes import lane_of
 from streaming.config import KafkaConfig
 from streaming.events.codec import WireRecord, encode
 from streaming.events.packing import pack

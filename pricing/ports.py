@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from pricing.errors import DependencyError
 from pricing.model import ZoneState
 from streaming.events.event_types import Event
 
@@ -63,3 +64,11 @@ class Publisher(Protocol):
     """
 
     async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]: ...
+
+
+class CallObserver(Protocol):
+    """Hears how each call to a dependency ended. Must not raise and must not wait."""
+
+    def succeeded(self, dependency: str) -> None: ...
+
+    def failed(self, dependency: str, error: DependencyError) -> None: ...

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -54,6 +54,15 @@ class DlqLimit:
             raise ValueError(f"records_per_minute={self.records_per_minute} is negative")
 
 
+class Place(NamedTuple):
+    """Where a record lay. `topic` is the full name."""
+
+    topic: str
+    partition: int
+    offset: int
+    """-1 for a record that never got one."""
+
+
 @dataclass(slots=True)
 class _Span:
     """The records of one partition that were withheld in the running minute."""
@@ -61,6 +70,21 @@ class _Span:
     first_offset: int
     last_offset: int
     count: int = 0
+
+
+def dlq_headers(
+    place: Place, *, reason: str, detail: str, attempts: int, now_ms: int
+) -> list[Header]:
+    """Where a dead letter comes from and why: the headers that stand before its own. Pure."""
+    return [
+        ("dlq_topic", place.topic.encode()),
+        ("dlq_partition", str(place.partition).encode()),
+        ("dlq_offset", str(place.offset).encode()),
+        ("dlq_reason", reason.encode()),
+        ("dlq_detail", detail.encode(errors="replace")),
+        ("dlq_attempts", str(attempts).encode()),
+        ("dlq_at", rfc3339(now_ms).encode()),
+    ]
 
 
 def dead_letter(
@@ -71,15 +95,13 @@ def dead_letter(
     Our headers come first: a dead letter that was sent again and failed again tells of its last
     failure, since readers take the first of equal headers.
     """
-    about: list[Header] = [
-        ("dlq_topic", record.topic.encode()),
-        ("dlq_partition", str(record.partition).encode()),
-        ("dlq_offset", str(record.offset).encode()),
-        ("dlq_reason", error.reason.encode()),
-        ("dlq_detail", error.detail.encode(errors="replace")),
-        ("dlq_attempts", str(attempts).encode()),
-        ("dlq_at", rfc3339(now_ms).encode()),
-    ]
+    about = dlq_headers(
+        Place(record.topic, record.partition, record.offset),
+        reason=error.reason,
+        detail=error.detail,
+        attempts=attempts,
+        now_ms=now_ms,
+    )
     # Kafka takes a record without key and value; aiokafka does not.
     value = b"" if record.key is None and record.value is None else record.value
     return WireRecord(record.key, value, (*about, *record.headers))

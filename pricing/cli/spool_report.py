@@ -31,7 +31,7 @@ from pricing.errors import StateUnreadable
 from pricing.wiring.configs import kafka_config
 from pricing.wiring.settings import Settings
 from pricing.wiring.writing import SPOOLS, replaying
-from pricing.writing.kafka_sink import place_of
+from pricing.writing.spool_lanes import place_of
 from streaming.events.event_types import rfc3339
 from streaming.events.packing import UnreadableRecord, unpack
 

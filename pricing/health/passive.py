@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import structlog
 
 from fallback.breaker import BreakerRegistry, CircuitBreaker, State, Transition, Verdict
-from pricing.errors import DependencyError, DependencySaturated, DependencyTimeout
-from pricing.ports import Publisher, Receipt
-from pricing.reading.guarded_store import CallObserver
-from streaming.events.event_types import Event
+from pricing.errors import DependencyError, DependencySaturated
 
 DEPENDENCIES = ("redis", "database", "kafka")
 
@@ -190,28 +187,3 @@ class _Calls:
             response_time_ms=self.response_time_ms,
             last_success_ms=self.success_ms,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedPublisher:
-    """A publisher whose calls are observed as calls to `kafka`."""
-
-    publisher: Publisher
-    observers: Sequence[CallObserver] = field(kw_only=True)
-
-    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
-        try:
-            receipts = await self.publisher.publish(topic, events)
-        except DependencyError as error:
-            self._failed(error)
-            raise
-        if any(receipt.status == "buffered" for receipt in receipts):
-            self._failed(DependencyTimeout("kafka", "no acknowledgement in time"))
-        else:
-            for observer in self.observers:
-                observer.succeeded("kafka")
-        return receipts
-
-    def _failed(self, error: DependencyError) -> None:
-        for observer in self.observers:
-            observer.failed("kafka", error)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
-
 from pricing.model import MICRO, ZoneState, currency_exponent
-from streaming.events.event_types import ZONE_PRICE, Event, rfc3339
+from streaming.events.event_types import ZONE_PRICE, Event, derived_event_id, rfc3339
 
 SOURCE = "/equilibrium/processor"
 
@@ -40,14 +37,6 @@ def price_event(state: ZoneState) -> Event:
 
 
 def _event_id(state: ZoneState) -> str:
-    """A UUIDv7 whose random bits are a digest of the state's identity.
-
-    A processor that computes a tick again (after a restart, or because it took over a
-    partition) sends the same id, so that readers drop the repeat.
-    """
+    """The same for a tick that is computed again: after a restart, or by another processor."""
     identity = f"{state.zone_id}|{state.window_end_ms}|{state.policy_version}"
-    digest = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:10], "big")
-    number = (state.window_end_ms & (1 << 48) - 1) << 80 | digest
-    number = number & ~(0xF << 76) | 0x7 << 76  # version 7
-    number = number & ~(0x3 << 62) | 0x2 << 62  # RFC 9562 variant
-    return str(uuid.UUID(int=number))
+    return derived_event_id(state.window_end_ms, identity.encode())

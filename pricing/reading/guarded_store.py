@@ -37,7 +37,7 @@ from pricing.errors import (
     DependencyUnavailable,
 )
 from pricing.model import Source, ZoneState
-from pricing.ports import ZoneStates
+from pricing.ports import CallObserver, ZoneStates
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
 from pricing.reading.prefetch import MemoPrefetch, Prefetch
@@ -48,14 +48,6 @@ _STALLED_S = 0.03
 """A timer that fires so late was held up by the event loop."""
 _RESERVE_S = 0.02
 """Of the request's time, kept for the rungs below and for the answer."""
-
-
-class CallObserver(Protocol):
-    """Hears how each call to a dependency ended. Must not raise and must not wait."""
-
-    def succeeded(self, dependency: str) -> None: ...
-
-    def failed(self, dependency: str, error: DependencyError) -> None: ...
 
 
 class StoreReading(NamedTuple):

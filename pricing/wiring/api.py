@@ -24,7 +24,7 @@ from pricing.clocks import now_ms
 from pricing.drain import Drain
 from pricing.errors import DependencyUnavailable
 from pricing.health.breaker_log import BreakerLog
-from pricing.health.passive import PassiveHealth, WatchedPublisher
+from pricing.health.passive import PassiveHealth
 from pricing.health.ramps import Ramps
 from pricing.metrics.api import Metrics
 from pricing.mode.current import CurrentPolicy
@@ -37,6 +37,7 @@ from pricing.wiring.modes import open_system_mode
 from pricing.wiring.reading import ReadGuards, open_read_path, read_policy
 from pricing.wiring.settings import Settings
 from pricing.wiring.writing import DEAD_LETTERS, open_write_path
+from pricing.writing.publisher import WatchedPublisher
 from pricing.writing.topics import topics_in_background
 from pricing.zones import ZoneLocator, load_catalogue
 

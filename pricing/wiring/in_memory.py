@@ -37,7 +37,7 @@ from pricing.reading.ladder import Ladder
 from pricing.reading.last_known import LastKnownZones
 from pricing.reading.policy import ReadPolicy
 from pricing.stores.memory import MemoryOperations, MemoryStates
-from pricing.wiring.writing import NoPublisher
+from pricing.writing.publisher import NoPublisher
 from pricing.zones.catalogue import Catalogue
 from pricing.zones.locate import ZoneLocator
 from streaming.consuming.records import ConsumedRecord

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -23,17 +23,15 @@ from fallback.pump.dead_letters import DeadLetterBox
 from fallback.spool import Spool, SpoolConfig
 from fallback.spool.writing.quota import quota_for
 from pricing.clocks import now_ms
-from pricing.errors import DependencyUnavailable
 from pricing.metrics.spool import SpoolMetrics
-from pricing.ports import Publisher, Receipt
+from pricing.ports import Publisher
 from pricing.wiring.settings import Settings
 from pricing.writing.dead_letters import DeadLetterRecorder
 from pricing.writing.idempotency import IdempotencyStore, IdempotentAnswers
-from pricing.writing.idempotency_store import durable_answers
+from pricing.writing.idempotency_journal import opened_journal
 from pricing.writing.kafka_sink import KafkaSink
-from pricing.writing.publisher import SpoolPublisher
+from pricing.writing.publisher import NoPublisher, SpoolPublisher
 from streaming.config import KafkaConfig
-from streaming.events.event_types import Event
 from streaming.producing.batch_sender import BatchSender
 
 _log = structlog.get_logger(__name__)
@@ -56,7 +54,7 @@ class Delivery:
     spool: Spool
     pump: Pump
     sender: BatchSender
-    burial: DeadLetterRecorder
+    dead_letters: DeadLetterRecorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +65,6 @@ class WritePath:
     answers: IdempotentAnswers
     delivery: Delivery | None
     """None: the disk does not work, and every event is refused."""
-
-
-class NoPublisher:
-    """Takes nothing: the disk does not work."""
-
-    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
-        """Raise `DependencyUnavailable`."""
-        raise DependencyUnavailable("spool", f"no spool for {len(events)} events of {topic}")
 
 
 @asynccontextmanager
@@ -94,7 +84,8 @@ async def open_write_path(
             yield WritePath(publisher=NoPublisher(), answers=IdempotencyStore(), delivery=None)
             return
         path = settings.state_dir / ANSWERS / f"{spool.directory.name}.db"
-        answers = await stack.enter_async_context(durable_answers(path, now_s=wall_s))
+        journal, known = await stack.enter_async_context(opened_journal(path))
+        answers = IdempotencyStore(now_s=wall_s, journal=journal, known=known)
         delivery = await _deliver(stack, settings, kafka, spool, metrics, wall_s)
         publisher = SpoolPublisher(
             spool,
@@ -117,17 +108,17 @@ async def _deliver(
     sender = await stack.enter_async_context(BatchSender(kafka, now=wall_s))
     sink = KafkaSink(sender)
     box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms)
-    burial = DeadLetterRecorder(box, spool, now_ms=now_ms)
+    recorder = DeadLetterRecorder(box, spool, now_ms=now_ms)
     config = PumpConfig(records_per_s=settings.replay_events_per_s)
-    pump = Pump(spool, sink, dead_letter=burial.dead_letter, config=config, observers=(metrics,))
+    pump = Pump(spool, sink, dead_letter=recorder.dead_letter, config=config, observers=(metrics,))
     await stack.enter_async_context(pump)
-    await stack.enter_async_context(in_background("dead letters", burial.run(metrics.put_back)))
+    await stack.enter_async_context(in_background("dead letters", recorder.run(metrics.put_back)))
 
     def pump_for(orphan: Spool) -> Pump:
         return Pump(
             orphan,
             sink,
-            dead_letter=burial.dead_letter,
+            dead_letter=recorder.dead_letter,
             config=config,
             observers=(metrics,),
             pace=pump.pace,
@@ -137,18 +128,18 @@ async def _deliver(
     await stack.enter_async_context(
         adopting(home, spool.directory, spool_config(settings), pump_for)
     )
-    delivery = Delivery(spool=spool, pump=pump, sender=sender, burial=burial)
+    delivery = Delivery(spool=spool, pump=pump, sender=sender, dead_letters=recorder)
     metrics.status.watch(spool.stats, pump.stats, sender.renewals)
-    await stack.enter_async_context(in_background("dead-letter metrics", _show(burial, metrics)))
+    await stack.enter_async_context(in_background("dead-letter metrics", _show(recorder, metrics)))
     stack.push_async_callback(pump.drain, DRAIN_S)
     return delivery
 
 
-async def _show(burial: DeadLetterRecorder, metrics: SpoolMetrics) -> None:
+async def _show(recorder: DeadLetterRecorder, metrics: SpoolMetrics) -> None:
     """Keep the count of dead letters in the metrics."""
     while True:
         with suppress(OSError):
-            metrics.show_letters(await burial.stats())
+            metrics.show_letters(await recorder.stats())
         await asyncio.sleep(_LETTERS_EVERY_S)
 
 
@@ -162,9 +153,9 @@ async def replaying(
         box = DeadLetterBox(settings.state_dir / DEAD_LETTERS, now_ms=now_ms)
 
         def pump_for(spool: Spool) -> Pump:
-            burial = DeadLetterRecorder(box, spool, now_ms=now_ms)
+            recorder = DeadLetterRecorder(box, spool, now_ms=now_ms)
             config = PumpConfig(records_per_s=settings.replay_events_per_s)
-            return Pump(spool, sink, dead_letter=burial.dead_letter, config=config)
+            return Pump(spool, sink, dead_letter=recorder.dead_letter, config=config)
 
         yield pump_for
 

@@ -17,8 +17,9 @@ from fallback.observer import notify
 from fallback.pump.dead_letters import DeadLetterBox, DeadLetterStats, Letter, Strategy
 from fallback.pump.sink import NeedsOperator, Poison
 from fallback.spool import Durability, Entry, Record, Spool
-from pricing.writing.kafka_sink import lane_of, place_of
-from streaming.events.codec import Header, WireRecord
+from pricing.writing.spool_lanes import lane_of, place_of
+from streaming.dead_letter import Place, dlq_headers
+from streaming.events.codec import WireRecord
 from streaming.events.event_types import rfc3339
 from streaming.events.packing import UnreadableRecord, pack, unpack
 from streaming.topics import DLQ_SUFFIX, dlq_of
@@ -40,7 +41,7 @@ _KEEP_NOTES_MS = 7 * 86_400_000
 
 
 class DeadLetterRecorder:
-    """Buries what the pump cannot deliver, and puts back what somebody wants to be tried again."""
+    """Keeps what the pump cannot deliver, and puts back what somebody wants to be tried again."""
 
     def __init__(
         self,
@@ -129,17 +130,17 @@ def dlq_entry(letter: Letter, now_ms: int) -> Entry | None:
         return None
     if topic.endswith(DLQ_SUFFIX):
         return None
-    about: list[Header] = [
-        ("dlq_topic", topic.encode()),
-        ("dlq_partition", str(partition).encode()),
+    about = dlq_headers(
+        Place(topic, partition, -1),
+        reason="refused_by_broker",
+        detail=letter.reason,
+        attempts=letter.attempts,
+        now_ms=now_ms,
+    )
+    about += [
         # It never got an offset: this is its place in the spool of the process that had it.
-        ("dlq_offset", b"-1"),
         ("dlq_spool_seq", str(letter.seq).encode()),
-        ("dlq_reason", b"refused_by_broker"),
         ("dlq_error_class", letter.error_class.encode()),
-        ("dlq_detail", letter.reason.encode(errors="replace")),
-        ("dlq_attempts", str(letter.attempts).encode()),
-        ("dlq_at", rfc3339(now_ms).encode()),
     ]
     copy = WireRecord(record.key, record.value, (*about, *record.headers))
     return Entry(lane_of(dlq_of(topic), partition), pack(copy))

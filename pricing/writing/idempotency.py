@@ -8,13 +8,13 @@ makes the same ids, and whoever reads the events drops the repeat. And its answe
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from streaming.events.event_types import derived_event_id
 
 
 class KeyReused(Exception):
@@ -29,11 +29,7 @@ class Begun(NamedTuple):
 
     def event_id(self, number: int) -> str:
         """The id of the work's n-th event: a UUIDv7 that is the same each time."""
-        digest = hashlib.sha256(self.seed + number.to_bytes(4, "big")).digest()
-        bits = self.first_ms << 80 | int.from_bytes(digest[:10], "big")
-        bits = bits & ~(0xF << 76) | 7 << 76  # version
-        bits = bits & ~(0x3 << 62) | 0b10 << 62  # variant
-        return str(uuid.UUID(int=bits))
+        return derived_event_id(self.first_ms, self.seed + number.to_bytes(4, "big"))
 
 
 Work = Callable[[Begun], Awaitable[bytes]]
@@ -67,7 +63,7 @@ class Remembered:
         return Begun(self.first_ms, seed)
 
 
-class AnswerJournal(Protocol):
+class IdempotencyJournal(Protocol):
     """Keeps what is remembered beyond the process. Never raises."""
 
     async def begin(self, remembered: Remembered) -> None:
@@ -98,7 +94,7 @@ class IdempotencyStore:
         max_bytes: int = 16_777_216,
         max_age_s: float = 86_400,
         now_s: Callable[[], float] = time.time,
-        journal: AnswerJournal | None = None,
+        journal: IdempotencyJournal | None = None,
         known: Iterable[Remembered] = (),
     ) -> None:
         self._max_answers = max_answers

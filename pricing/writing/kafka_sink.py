@@ -8,23 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fallback.pump.sink import NeedsOperator, Poison, RetryLater, SinkFailure, SinkReset
+from pricing.writing.spool_lanes import place_of, topic_of
 from streaming.events.packing import UnreadableRecord
 from streaming.producing.batch_errors import Action, BatchFailed
 from streaming.producing.batch_sender import BatchSender
 
 LOST_RECORDS = "lost_records"
 """The alarm that the broker's log ends before what it had acknowledged."""
-
-
-def lane_of(topic: str, partition: int) -> bytes:
-    """The lane of a partition; `topic` is the full name."""
-    return f"{topic}/{partition}".encode()
-
-
-def place_of(lane: bytes) -> tuple[str, int]:
-    """Topic and partition of a lane. Raises `ValueError` for a name that `lane_of` did not make."""
-    topic, _, partition = lane.decode().rpartition("/")
-    return topic, int(partition)
 
 
 class KafkaSink:
@@ -35,7 +25,7 @@ class KafkaSink:
 
     def group_of(self, lane: bytes) -> str:
         """The topic."""
-        return lane.rpartition(b"/")[0].decode(errors="replace")
+        return topic_of(lane)
 
     async def send(self, lane: bytes, bodies: Sequence[bytes]) -> None:
         """Return once Kafka has every record."""

@@ -1,9 +1,11 @@
-"""The publish port: through the spool on this machine's disk, or straight to Kafka."""
+"""The publish port: through the spool on this machine's disk, straight to Kafka, or to nobody."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from fallback.errors import AppendTimedOut, SpoolError, SpoolFull, TooManyLanes
 from fallback.observer import notify
@@ -16,15 +18,14 @@ from pricing.errors import (
     DependencyTimeout,
     DependencyUnavailable,
 )
-from pricing.ports import Receipt
-from pricing.writing.kafka_sink import lane_of
+from pricing.ports import CallObserver, Publisher, Receipt
+from pricing.writing.spool_lanes import lane_of
 from streaming.config import KafkaConfig
 from streaming.errors import BrokerError, BrokerRefused, BrokerTimeout, ProducerFull
 from streaming.events.codec import WireRecord, encode
 from streaming.events.event_types import Event
 from streaming.events.packing import pack
 from streaming.partitioning import partition_for
-from streaming.producing.producer import EventProducer
 from streaming.topics import DRIVER_STATUS, ZONE_PRICES, full_name
 
 RELAXED = frozenset({DRIVER_STATUS})
@@ -100,13 +101,19 @@ class SpoolPublisher:
         return seqs
 
 
+class EventSender(Protocol):
+    """The part of a producer that `KafkaPublisher` needs."""
+
+    async def send(self, topic: str, events: Sequence[Event], *, timeout_s: float) -> None: ...
+
+
 class KafkaPublisher:
     """A `Publisher` over a producer that somebody else opens and closes.
 
     For what can be computed again: an event that Kafka does not take is not kept.
     """
 
-    def __init__(self, producer: EventProducer, config: KafkaConfig, *, timeout_s: float) -> None:
+    def __init__(self, producer: EventSender, config: KafkaConfig, *, timeout_s: float) -> None:
         self._producer = producer
         self._config = config
         self._timeout_s = timeout_s
@@ -120,6 +127,39 @@ class KafkaPublisher:
         except BrokerError as error:
             raise as_dependency_error(error) from error
         return [Receipt(event.id, "sent") for event in events]
+
+
+class NoPublisher:
+    """A `Publisher` that takes nothing, for a disk that does not work."""
+
+    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
+        """Raise `DependencyUnavailable`."""
+        raise DependencyUnavailable("spool", f"no spool for {len(events)} events of {topic}")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedPublisher:
+    """A publisher whose calls are observed as calls to `kafka`."""
+
+    publisher: Publisher
+    observers: Sequence[CallObserver] = field(kw_only=True)
+
+    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Receipt]:
+        try:
+            receipts = await self.publisher.publish(topic, events)
+        except DependencyError as error:
+            self._failed(error)
+            raise
+        if any(receipt.status == "buffered" for receipt in receipts):
+            self._failed(DependencyTimeout("kafka", "no acknowledgement in time"))
+        else:
+            for observer in self.observers:
+                observer.succeeded("kafka")
+        return receipts
+
+    def _failed(self, error: DependencyError) -> None:
+        for observer in self.observers:
+            observer.failed("kafka", error)
 
 
 def as_dependency_error(error: BrokerError) -> DependencyError:

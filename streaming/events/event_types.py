@@ -6,10 +6,12 @@ ignore fields that they do not know, so that a producer may add some; writers se
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import uuid_utils
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
@@ -43,6 +45,18 @@ class Event:
 def new_event_id() -> str:
     """A UUIDv7 in its canonical text form."""
     return str(uuid_utils.uuid7())
+
+
+def derived_event_id(time_ms: int, identity: bytes) -> str:
+    """A UUIDv7 that is the same for the same time and identity, so that readers drop a repeat.
+
+    Its random bits are a digest of `identity`; `time_ms` is in epoch ms.
+    """
+    digest = int.from_bytes(hashlib.sha256(identity).digest()[:10], "big")
+    number = (time_ms & (1 << 48) - 1) << 80 | digest
+    number = number & ~(0xF << 76) | 0x7 << 76  # version 7
+    number = number & ~(0x3 << 62) | 0x2 << 62  # RFC 9562 variant
+    return str(UUID(int=number))
 
 
 def to_ms(moment: datetime) -> int:

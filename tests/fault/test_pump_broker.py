@@ -12,7 +12,7 @@ import pytest
 from fallback.pump import PumpState
 from fallback.spool import Durability, Entry
 from pricing.embedded import free_ports
-from pricing.writing.kafka_sink import lane_of
+from pricing.writing.spool_lanes import lane_of
 from streaming.config import KafkaConfig
 from streaming.events.codec import WireRecord
 from streaming.events.packing import pack

@@ -8,7 +8,7 @@ import pytest
 
 from fallback.spool import Durability, Entry
 from pricing.embedded import ApacheKafka
-from pricing.writing.kafka_sink import lane_of
+from pricing.writing.spool_lanes import lane_of
 from streaming.config import KafkaConfig
 from streaming.events.codec import WireRecord, decode
 from streaming.events.packing import pack

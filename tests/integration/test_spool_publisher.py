@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from fallback.errors import AppendTimedOut, SpoolClosed, SpoolFailed, SpoolFull, TooManyLanes
 from fallback.pump.delivery_waiters import DeliveryWaiters
 from fallback.spool import Durability, Spool, SpoolConfig
-from pricing.errors import DependencySaturated, DependencyTimeout, DependencyUnavailable
-from pricing.writing.kafka_sink import KafkaSink, as_sink_failure, lane_of, place_of
-from pricing.writing.publisher import SpoolPublisher, as_spool_dependency_error
+from pricing.writing.publisher import SpoolPublisher
+from pricing.writing.spool_lanes import lane_of
 from streaming.config import KafkaConfig
 from streaming.errors import InvalidMessage
 from streaming.events.codec import encode
 from streaming.events.packing import unpack
 from streaming.partitioning import partition_for
-from streaming.producing.batch_errors import BY_CODE, BatchFailed
 from tests.support.kafka_log import ride_request, ride_requests
 
 MIB = 1 << 20
@@ -110,39 +107,3 @@ async def test_largest_event_fits_into_the_spool_of_the_service(tmp_path):
         publisher = SpoolPublisher(spool, DeliveryWaiters(), CONFIG, wait_s=0)
         event = ride_request(product="x" * 999_500, key="k" * 250)
         assert len(await publisher.publish("ride-requests", [event])) == 1
-
-
-@pytest.mark.parametrize(
-    ("error", "wanted"),
-    [
-        (SpoolFull(1.0, percent=100), DependencySaturated),
-        (TooManyLanes(10), DependencySaturated),
-        (AppendTimedOut(1.0, may_be_stored=True), DependencyTimeout),
-        (AppendTimedOut(1.0, may_be_stored=False), DependencySaturated),
-        (SpoolFailed("disk"), DependencyUnavailable),
-        (SpoolClosed("closed"), DependencyUnavailable),
-    ],
-)
-def test_errors_of_the_spool_get_the_applications_words(error, wanted):
-    assert type(as_spool_dependency_error(error)) is wanted
-
-
-@pytest.mark.parametrize("code", sorted(BY_CODE))
-def test_every_verdict_becomes_a_failure_of_the_pump(code):
-    failure = as_sink_failure(BatchFailed(BY_CODE[code], "reason", code=code), "topic")
-    assert (failure.code, failure.reason) == (str(code), "reason")
-    assert (
-        type(failure).__name__
-        == {
-            "retry": "RetryLater",
-            "renew": "SinkReset",
-            "operator": "NeedsOperator",
-            "poison": "Poison",
-        }[BY_CODE[code].action.value]
-    )
-
-
-@pytest.mark.parametrize("topic", ["a", "equilibrium.ride-requests", "with/slash"])
-def test_lane_names_come_back(topic):
-    assert place_of(lane_of(topic, 12)) == (topic, 12)
-    assert KafkaSink(None).group_of(lane_of(topic, 12)) == topic  # type: ignore[arg-type] # unused

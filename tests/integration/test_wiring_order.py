@@ -38,7 +38,7 @@ CLASSES = (
 FUNCTIONS = (
     (api, "open_gate"),
     (writing, "claimed_spool"),
-    (writing, "durable_answers"),
+    (writing, "opened_journal"),
     (writing, "adopting"),
     (reading, "probing"),
     (reading, "refreshing"),
@@ -50,7 +50,7 @@ IN_ORDER = (
     ("close adopting", "close Pump"),
     ("close Pump", "close BatchSender"),
     ("close BatchSender", "close claimed_spool"),
-    ("close durable_answers", "close claimed_spool"),
+    ("close opened_journal", "close claimed_spool"),
     ("close Orchestrator", "close refreshing"),
     ("close refreshing", "close RedisStates"),
     ("close probing", "close PostgresStates"),

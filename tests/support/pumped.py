@@ -62,9 +62,9 @@ async def pumped(
         BatchSender(config, now=time.time) as sender,
     ):
         box = DeadLetterBox(directory / "dead-letters", now_ms=wall_ms)
-        burial = DeadLetterRecorder(box, spool, now_ms=wall_ms)
+        recorder = DeadLetterRecorder(box, spool, now_ms=wall_ms)
         sink = KafkaSink(sender)
-        async with Pump(spool, sink, dead_letter=burial.dead_letter, config=pump_config) as pump:
+        async with Pump(spool, sink, dead_letter=recorder.dead_letter, config=pump_config) as pump:
             publisher = SpoolPublisher(spool, pump.delivery_waiters, config, wait_s=wait_s)
             yield Pumped(config, spool, pump, sender, publisher, box)
 

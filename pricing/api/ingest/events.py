@@ -42,6 +42,7 @@ from pricing.api.ingest.idempotency_key import HEADER, PARAMETER, once
 from pricing.errors import DependencyError
 from pricing.model import Zone
 from pricing.writing.idempotency import Begun
+from streaming import topics
 from streaming.events.event_types import DRIVER_STATUS as DRIVER_STATUS_TYPE
 from streaming.events.event_types import RIDE_REQUEST as RIDE_REQUEST_TYPE
 from streaming.events.event_types import Event, new_event_id, rfc3339, to_ms
@@ -84,10 +85,10 @@ def _driver_status_fields(item: DriverStatus, _event_id: str) -> Mapping[str, An
 
 
 _RIDE_REQUESTS = _Kind(
-    "ride-requests", RIDE_REQUEST_TYPE, RIDE_REQUEST, RIDE_REQUESTS, _ride_request_fields
+    topics.RIDE_REQUESTS, RIDE_REQUEST_TYPE, RIDE_REQUEST, RIDE_REQUESTS, _ride_request_fields
 )
 _DRIVER_STATUS = _Kind(
-    "driver-status", DRIVER_STATUS_TYPE, DRIVER_STATUS, DRIVER_STATUSES, _driver_status_fields
+    topics.DRIVER_STATUS, DRIVER_STATUS_TYPE, DRIVER_STATUS, DRIVER_STATUSES, _driver_status_fields
 )
 
 

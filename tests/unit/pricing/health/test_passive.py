@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 
 from pricing.errors import DependencySaturated, DependencyUnavailable
-from pricing.health.passive import PassiveHealth, WatchedPublisher
+from pricing.health.passive import PassiveHealth
 from streaming.events.event_types import Event
 from tests.support.fake_clock import WallMs
-from tests.support.publisher import MemoryPublisher
 
 DOWN = DependencyUnavailable("redis", "refused")
 EVENT = Event(id="e", type="t", source="/s", time_ms=0, key="k", data={})
@@ -79,17 +78,3 @@ def test_side_result_counts_only_for_idle_dependency(health, clock):
     clock.now_ms += 1
     health.note_if_idle("kafka", DOWN, idle_ms=5_000)
     assert health.services()["kafka"].status == "degraded"
-
-
-async def test_publisher_is_watched_as_kafka(health):
-    publisher = MemoryPublisher()
-    watched = WatchedPublisher(publisher, observers=(health,))
-    await watched.publish("t", [EVENT])
-    assert health.services()["kafka"].status == "healthy"
-    publisher.status = "buffered"
-    await watched.publish("t", [EVENT])
-    assert health.services()["kafka"].status == "degraded"
-    publisher.failure = DOWN
-    with pytest.raises(DependencyUnavailable):
-        await watched.publish("t", [EVENT])
-    assert health.services()["kafka"].failures == 2

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from pricing.writing.idempotency import Begun, IdempotencyStore, KeyReused
-from pricing.writing.idempotency_store import durable_answers
+from pricing.writing.idempotency import Begun, IdempotencyStore, KeyReused, Remembered
+from pricing.writing.idempotency_journal import opened_journal
 
 
 class Clock:
@@ -42,17 +42,23 @@ def path(tmp_path) -> Path:
     return tmp_path / "answers" / "0.db"
 
 
-async def nothing(_remembered: object) -> None:
-    """Write nothing."""
-
-
 @asynccontextmanager
-async def killed_after(path: Path, clock: Clock) -> AsyncIterator[IdempotencyStore]:
-    """Answers whose process dies before it writes anything but what it waited for."""
-    async with durable_answers(path, now_s=clock) as answers:
-        journal = answers._journal
-        journal.finish = nothing
-        yield answers
+async def durable_answers(
+    path: Path, *, now_s: Clock, **limits: float
+) -> AsyncIterator[IdempotencyStore]:
+    async with opened_journal(path) as (journal, known):
+        yield IdempotencyStore(now_s=now_s, journal=journal, known=known, **limits)
+
+
+class CutOff:
+    """A journal whose process dies before it writes anything but what it waited for."""
+
+    def __init__(self, journal) -> None:
+        self.begin = journal.begin
+        self.forget = journal.forget
+
+    async def finish(self, _remembered: Remembered) -> None:
+        """Write nothing."""
 
 
 async def test_answer_outlives_a_restart(path):
@@ -68,7 +74,8 @@ async def test_answer_outlives_a_restart(path):
 
 async def test_work_that_a_crash_cut_off_makes_the_same_ids_again(path):
     clock, work = Clock(), Work()
-    async with killed_after(path, clock) as answers:
+    async with opened_journal(path) as (journal, _):
+        answers = IdempotencyStore(now_s=clock, journal=CutOff(journal))
         first = await answers.once("k", b"f", work)
     clock.now_s += 100
     async with durable_answers(path, now_s=clock) as answers:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
-from pricing.writing.idempotency import IdempotencyStore, Remembered
+from pricing.writing.idempotency import IdempotencyJournal, Remembered
 
 _log = structlog.get_logger(__name__)
 
@@ -37,30 +37,28 @@ _CLOSE_S = 2.0
 Statement = tuple[str, tuple[Any, ...]]
 
 
-@asynccontextmanager
-async def durable_answers(
-    path: Path, *, now_s: Callable[[], float], **limits: float
-) -> AsyncIterator[IdempotencyStore]:
-    """Answers that outlive the process; `limits` are those of `IdempotencyStore`.
+class OpenedJournal(NamedTuple):
+    """A journal and what it held when it was opened."""
 
-    For one process at a time. Where the file cannot be used, the answers are kept in memory.
-    """
+    journal: IdempotencyJournal | None
+    """None: the file cannot be used, and the answers are kept in memory alone."""
+    known: Sequence[Remembered]
+
+
+@asynccontextmanager
+async def opened_journal(path: Path) -> AsyncIterator[OpenedJournal]:
+    """The journal in a file, for one process at a time; leaving writes what waits."""
     thread = ThreadPoolExecutor(1, "answers")
     loop = asyncio.get_running_loop()
     try:
         connection, known = await loop.run_in_executor(thread, _open, path)
     except (sqlite3.Error, OSError) as error:
         _log.error("answers by key are kept in memory only", error=str(error))
-        yield IdempotencyStore(now_s=now_s, **limits)  # type: ignore[arg-type] # checked there
+        yield OpenedJournal(None, ())
         return
-    journal = _Journal(connection, thread)
+    journal = SqliteJournal(connection, thread)
     try:
-        yield IdempotencyStore(
-            now_s=now_s,
-            journal=journal,
-            known=known,
-            **limits,  # type: ignore[arg-type] # checked there
-        )
+        yield OpenedJournal(journal, known)
     finally:
         await journal.close()
 
@@ -89,8 +87,8 @@ def _load(path: Path) -> tuple[sqlite3.Connection, list[Remembered]]:
         raise
 
 
-class _Journal:
-    """An `AnswerJournal` in a database that belongs to one thread."""
+class SqliteJournal:
+    """An `IdempotencyJournal` in a database that belongs to one thread."""
 
     def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
         self._connection = connection
