@@ -2,8 +2,9 @@
 
 `step(config, state, inputs, now_s)` is pure: no I/O, no clock, no lock. The files: `level.py`
 (five levels, three public modes), `scale.py` (thresholds to enter and to leave a level),
-`config.py` (inputs and dwells), `state.py` (what is kept, what is told), `feeling.py` (one
-input), `reducer.py` (the step).
+`config.py` (inputs and dwells), `state.py` (what is kept, what is told), `input_level.py` (one
+input), `reducer.py` (the step). The shell around them: `orchestrator.py` (a step a tick, and its
+observers) and `override.py` (an operator's bounds, on disk). Imports `fallback`'s shared words.
 """
 
 from fallback.mode.config import InputSpec, ModeConfig

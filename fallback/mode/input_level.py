@@ -23,10 +23,12 @@ def after_tick(
     history: tuple[float, ...] = ()
     if spec.scale is not None:
         reading, history = _judged(config, spec, was, reading)
+    # One streak a level: readings that jump between two bad levels still prove the lower one.
     streaks = _streaks(was.streaks, reading.entered)
     believed = _believed(config, streaks)
     if reading.is_hard:
         believed = reading.entered
+    # Not left while the figure lies within the band, and never above where it stood by that.
     level = max(believed, min(was.level, reading.kept))
     return InputState(
         seen_s=now_s,
@@ -57,6 +59,7 @@ def after_hard_cause(
 
 
 def _missing(config: ModeConfig, was: InputState, now_s: float) -> InputState:
+    # What was bad a moment ago is no better for not being seen; nor does it get worse by it.
     if now_s - was.seen_s < config.blind_after_s:
         return was
     return replace(

@@ -51,6 +51,8 @@ def step(
 ) -> tuple[ModeState, tuple[ModeEvent, ...]]:
     """Take what is known now. Monotonic time; a step back in time counts as none."""
     now_s = max(now_s, state.last_s)
+    # Half a tick of slack: a timer that comes a little early must not lose its evidence, and
+    # steps that a hard cause asked for in between must not count as evidence.
     is_regular = now_s - state.tick_s >= config.tick_s / 2
     after = replace(
         state,
@@ -81,11 +83,14 @@ def _feel(
 def _compute(config: ModeConfig, state: ModeState, inputs: Inputs, seen_s: float) -> ModeState:
     """Move the computed level. `seen_s`: the time that this step is witness of."""
     demanded = max(one.level for one in state.inputs.values())
+    # Up first: a step that demands a worse level is no witness of calm.
     if demanded > state.computed:
         return _turned(config, replace(state, computed=demanded, calm_s=0.0), +1)
     kept = max(one.kept for one in state.inputs.values())
     if state.computed is Level.NORMAL or kept >= state.computed:
         return _turned(config, replace(state, calm_s=0.0), 0)
+    # Runs through ramps and holds, which only keep the level: else a dependency that comes back
+    # in steps would cost its ramp and a dwell on top.
     calm_s = state.calm_s + seen_s
     is_held = state.hold_until_s is not None and state.last_s < state.hold_until_s
     if calm_s < config.down_dwell_s or is_held or inputs.is_ramping:
@@ -99,6 +104,7 @@ def _turned(config: ModeConfig, state: ModeState, direction: int) -> ModeState:
     turns = tuple(turn for turn in state.turns if now_s - turn < config.flap_window_s)
     reentries = tuple(one for one in state.reentries if now_s - one < config.reentry_window_s)
     hold_until_s = state.hold_until_s
+    # Several levels one way are one turn: an outage and its recovery make two, however deep.
     if direction and direction != state.direction:
         turns = (*turns, now_s)
         if state.direction < 0:
@@ -120,6 +126,7 @@ def _bound(
 ) -> ModeState:
     """Move the level in effect: the operator's bounds, and the way back from them."""
     settled_s = 0.0
+    # Not while it was bounded, even at the same level: bounds that end are followed by a dwell.
     is_in_step = old.effective is old.computed and not old.was_bounded
     if inputs.bounds is not None:
         effective = inputs.bounds.apply(new.computed)

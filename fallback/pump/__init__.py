@@ -9,8 +9,9 @@ Each lane has one batch under way. A batch that pends is waited for; one that fa
 the same one, until the sink has it. Lanes do not wait for each other, except in an outage of
 everything, when one of them tries for all. What is under way is bounded, whatever the backlog.
 
-The files: `gate.py` (who may send), `pace.py`, `waits.py`, `rounds.py` (when), `lane_pump.py` (one
-lane), `watch.py` (alarms), `deliveries.py` (who waits), `pump.py` (the face), `facts.py`.
+The files: `gate.py` (who may send), `pace.py`, `backoff.py`, `batching_window.py` (when),
+`lane_pump.py` (one lane), `alarms.py`, `delivery_waiters.py`, `dead_letters.py`, `adoption.py`
+(spools of dead processes), `pump.py` (the face). Imports `fallback.spool` and shared words.
 """
 
 from fallback.pump.config import PumpConfig

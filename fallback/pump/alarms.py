@@ -49,6 +49,7 @@ class AlarmWatch:
         groups = {self._sink.group_of(lane) for lane in stuck}
         self._why = {group: why for group, why in self._why.items() if group in groups}
         if stuck and now_s - self._asked_s >= self._config.diagnose_every_s:
+            # From the start of the questions, which take time of their own.
             self._asked_s = now_s
             for lane in _one_of_each(stuck, self._sink.group_of):
                 self._why[self._sink.group_of(lane)] = await self._sink.diagnose(lane)

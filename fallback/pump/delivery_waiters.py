@@ -45,6 +45,7 @@ class DeliveryWaiters:
                 heappush(self._waits[lane], (seq, next(self._order), waiting[lane]))
             elif self._dead_lettered.get(lane) != seq:
                 delivered[lane] = seq
+        # All at once: waiting lane by lane would add up the timeouts.
         if waiting:
             await self._wait_for(waiting, timeout_s)
         for lane, future in waiting.items():

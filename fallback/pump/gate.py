@@ -140,6 +140,7 @@ class Gate:
         """The batch did not get through."""
         self.ended(lane)
         if isinstance(failure, NeedsOperator):
+            # Parked and failing would be two waits, of which the longer one hides the other.
             self._failing.pop(lane, None)
             self.park(EVERYTHING if failure.group is None else failure.group, failure, now_s)
             return
@@ -152,6 +153,7 @@ class Gate:
         else:
             failing.failure = failure
             failing.retry_at_s = now_s + failing.backoff.next()
+        # A probe that failed: the next lane must not try at once, or a thousand lanes hammer.
         if self._outage is not None:
             self._outage.retry_at_s = now_s + self._outage.backoff.next()
 
@@ -170,6 +172,7 @@ class Gate:
         if self._outage is not None:
             return False
         begins = [*self.in_flight.values(), *(lane.since_s for lane in self._failing.values())]
+        # Since the last success at the earliest: one lane that gets through proves the way.
         since_s = max(min(begins, default=now_s), self._last_success_s)
         if now_s - since_s < self._config.stall_s:
             return False
@@ -190,6 +193,7 @@ class Gate:
                 return Wait(one.retry_at_s - now_s), [], False
         outage = self._outage
         if outage is not None:
+            # A probe that hangs holds the others for `stall_s`, and then another lane may try.
             taken_s = now_s - outage.probe_s
             if outage.probe is not None and taken_s < self._config.stall_s:
                 return Wait(self._config.stall_s - taken_s), [], False

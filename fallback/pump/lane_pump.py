@@ -87,11 +87,13 @@ class LanePump:
         self._attempts = self._refusals = 0
         while pieces:
             await self._keep_pace(pieces[0])
+            # Asked after the wait and used at once: what was true before it may be over.
             leave = core.gate.ask(self._lane.name, self._group, core.now_s())
             if isinstance(leave, Wait):
                 return False
             piece = pieces.popleft()
             if len(piece) > leave.max_records:
+                # In an outage little is risked: a probe whose outcome is unknown may repeat it.
                 pieces.appendleft(piece[leave.max_records :])
                 piece = piece[: leave.max_records]
             failure = await self._send(piece)
@@ -121,6 +123,7 @@ class LanePump:
             return failure
         finally:
             core.gate.ended(lane.name)
+        # After the sink has it and before anybody hears of it: a crash in between repeats it.
         lane.ack(piece[-1].seq)
         core.on_sent(lane, piece, core.now_s() - began_s)
         return None
@@ -150,12 +153,14 @@ class LanePump:
     async def _dead_letter(self, record: Record, failure: Poison) -> bool:
         core, lane = self._core, self._lane
         try:
+            # Before it is kept: a fault of ours would else empty a topic into the dead letters.
             self._check_limit()
             await core.dead_letter(lane, record, failure, self._attempts)
         except NeedsOperator as trouble:
             core.gate.failed(lane.name, trouble, core.now_s())
             return False
         self._dead_lettered.append(core.now_s())
+        # Only once the letter is durable: until then the spool is the only copy.
         lane.ack(record.seq)
         self._attempts = self._refusals = 0
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _BURST_S = 0.025
-"""How much of a second's records may go at once: a little more than a round's."""
+"""How much of a second's records may go at once: a little more than a batching window's."""
 _FIRST_SHARE = 0.1
 
 
@@ -38,6 +38,7 @@ class Pace:
     def reserve(self, records: int, now_s: float) -> float:
         """Take the right to send so many; returns the seconds to wait first."""
         rate = self.rate(now_s)
+        # A pause earns one burst and no more: a backlog must not start with a second's worth.
         begin_s = max(self._free_at_s, now_s - _BURST_S)
         self._free_at_s = begin_s + records / rate
         return max(0.0, begin_s - now_s)

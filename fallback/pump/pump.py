@@ -120,6 +120,7 @@ class Pump:
 
     async def gate_change(self, timeout_s: float) -> None:
         """Wait until something was delivered or failed, or so long."""
+        # Each change ends this event and begins another: nobody can miss one by clearing it.
         changed = self._changed
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -128,6 +129,7 @@ class Pump:
     def on_sent(self, lane: Lane, piece: Piece, duration_s: float) -> None:
         """Take note of a delivery."""
         self._sent += len(piece)
+        # First of all: somebody waits with a deadline of some 50 ms for the answer.
         self.delivery_waiters.settle(lane.name, piece[-1].seq, is_delivered=True)
         now_s = self.now_s()
         outage_s = self.gate.succeeded(lane.name, self.sink.group_of(lane.name), now_s)

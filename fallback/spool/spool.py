@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -93,18 +94,8 @@ class Spool:
         def now_ms() -> int:
             return int(now_wall_s() * 1000)
 
-        def prepare() -> OpenedDirectory:
-            return open_directory(
-                files, directory, config, now_ms=now_ms, random=random, with_intake=with_intake
-            )
-
-        preparing = asyncio.ensure_future(asyncio.to_thread(prepare))
-        try:
-            opened = await asyncio.shield(preparing)
-        except asyncio.CancelledError:
-            # The thread goes on; what it locks must not stay locked.
-            preparing.add_done_callback(_close_unwanted)
-            raise
+        opening = partial(open_directory, files, directory, config, now_ms=now_ms, random=random)
+        opened = await _in_thread(partial(opening, with_intake=with_intake))
         spool = cls(
             directory,
             config,
@@ -192,10 +183,11 @@ class Spool:
         """Hand a commit's result to the event loop. Called on the writer thread."""
         try:
             self._loop.call_soon_threadsafe(self._take_in, result)
-        except RuntimeError:
+        except RuntimeError:  # closed; whoever waited for this went with it
             _log.warning("the event loop ended before the spool")
 
     def _take_in(self, result: CommitResult) -> None:
+        # Before the answers: a caller who then looks at its lane finds its records there.
         for written in result.written:
             self._reader.add_written(written)
         self._intake.hand_out(result.answers)
@@ -235,6 +227,7 @@ class Spool:
     async def _close(self) -> None:
         """Refuse new entries, commit those that wait, write the cursor, end the threads."""
         self._is_closed = True
+        # The reading side first: the cursor that is written last must be the last one.
         await self._read_loop.stop()
         self._committer.save(self._read_loop.cursor())
         self._committer.stop()
@@ -245,6 +238,16 @@ class Spool:
         self._intake.close()
         self._tell_state()
         self._opened.close()
+
+
+async def _in_thread(opening: Callable[[], OpenedDirectory]) -> OpenedDirectory:
+    running = asyncio.ensure_future(asyncio.to_thread(opening))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        # The thread goes on; what it locks must not stay locked.
+        running.add_done_callback(_close_unwanted)
+        raise
 
 
 def _close_unwanted(preparing: asyncio.Future[OpenedDirectory]) -> None:

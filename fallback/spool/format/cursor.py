@@ -97,13 +97,16 @@ class CursorFile:
 
     def write(self, cursor: Cursor, *, synced: bool) -> None:
         """Write a state into the slot that is free; with `synced`, make it the one to keep."""
+        # Never the slot that was synced last: a write that tears costs the other one.
         number = 1 - self._kept
+        # Grows with every write: the newer of two whole slots is known after a crash.
         self._generation += 1
         data = encode_slot(cursor, self._generation)
         self._file.write_at(number * SLOT_BYTES, data)
         self._files.reached(FaultPoint.CURSOR_WRITTEN)
         if synced:
             self._file.sync()
+            # Only after it: a sync that fails leaves the older slot the one to keep.
             self._kept = number
             self._files.reached(FaultPoint.CURSOR_SYNCED)
 

@@ -126,12 +126,14 @@ def _resync(file: File, stretch: Stretch, start: int, seq: int) -> tuple[int, in
         at = data.find(mark)
         while at >= 0:
             frame = _frame_at(file, stretch, base + at)
+            # One that lies before the expected number is a copy within a body, or was read.
             if frame is not None and frame.seq >= seq:
                 behind = stretch.end_seq is not None and frame.past > stretch.end_seq
                 return None if behind else (base + at, frame.seq)
             at = data.find(mark, at + 1)
         if len(data) < _WINDOW:
             return None
+        # A marker may lie across the border of two windows.
         base += len(data) - _MARKER.size + 1
     return None
 

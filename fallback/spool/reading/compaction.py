@@ -90,6 +90,7 @@ class Compaction:
         draft = self._directory / COMPACTION_NAME
         if COMPACTION_NAME in self._files.names(self._directory):
             self._files.unlink(draft)
+        # Entered before it is written: the preparer must not take the same room meanwhile.
         disk_usage.set(draft, size)
         try:
             self._write(draft)
@@ -112,6 +113,7 @@ class Compaction:
         file = self._files.open(draft, Access.CREATE)
         try:
             file.write_at(0, bytes(self.compacted.data))
+            # Before the rename: a power cut must find one whole file under the name.
             file.sync()
         finally:
             file.close()
@@ -127,6 +129,7 @@ class Compaction:
             if first is None or record.seq < first:
                 self._pass(record.seq, seq)
             else:
+                # What stands for the delivered ones comes first: numbers stay dense and rising.
                 self._close_run(record.seq)
                 self._keep(record)
         self._pass(seq, chunk.next_seq - lost)

@@ -34,6 +34,7 @@ class Ranges:
         """Add [start, end). How many of them were new."""
         new = end - start
         kept = []
+        # Few ranges at any time: damage is rare, and neighbours melt into one.
         for low, high in self._ranges:
             if high < start or end < low:
                 kept.append((low, high))
@@ -138,4 +139,5 @@ class LiveSegment:
         blocks = presence.blocks >> first
         block = first + (blocks & -blocks).bit_length() - 1
         spot = Spot(self._block_offsets[block], self._block_seqs[block])
+        # A reader that goes on from its last place need not begin at the block's start again.
         return self.resume if spot.seq < self.resume.seq <= seq else spot

@@ -82,6 +82,7 @@ class Lane:
         self.acked = seq
         taken = self._taken
         before = len(taken)
+        # Nearly every acknowledgement is of everything that was handed out.
         if seq == self._highest_taken:
             taken.clear()
         while taken and taken[0].seq <= seq:
@@ -96,6 +97,7 @@ class Lane:
         first = self.first_outstanding()
         if first is None:
             return
+        # Read before `move_on` forgets it: the lane's age must not jump while nobody drains it.
         oldest_ms = self.oldest_ms()
         self.is_behind = True
         self.move_on(first)
@@ -103,6 +105,7 @@ class Lane:
         self.ready.clear()
         self.ready_bytes = 0
         self._taken.clear()
+        # An acknowledgement of a batch that was given back is a fault from now on.
         self._highest_taken = self.acked
 
     def first_outstanding(self) -> int | None:
@@ -153,6 +156,7 @@ class Lane:
         if ready:
             self._wake()
         if refused is not None:
+            # From the first that did not fit, whatever smaller ones follow: order is kept.
             self.fall_behind(refused)
         return refused is None
 
@@ -160,6 +164,7 @@ class Lane:
         """Whether to read from the disk for it: half of `room` is empty, and the next fits."""
         if not (self.is_behind and self.is_active):
             return False
+        # Not before half is empty: each read costs a turn of the thread, whatever its size.
         return not self.ready or (
             self.ready_bytes * 2 <= room and self._fits(self._next_bytes, room)
         )
@@ -181,6 +186,7 @@ class Lane:
         """Nothing of the lane is left on the disk alone."""
         self.is_behind = False
         self.behind_ms = None
+        # Exact again: records that were lost on the disk were counted until here.
         self.pending = len(self.ready) + len(self._taken)
 
     def listen(self, on_ack: Callable[[Lane], None]) -> None:
@@ -200,6 +206,7 @@ class Lane:
             waiter.set_result(None)
 
     def _fits(self, size: int, room: int) -> bool:
+        # An empty lane takes any size: a record larger than its share could never leave.
         return not self.ready or self.ready_bytes + size <= room
 
     def _hand_out(self, max_records: int, max_bytes: int) -> tuple[Record, ...]:

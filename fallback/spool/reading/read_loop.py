@@ -83,6 +83,7 @@ class ReadLoop:
 
     async def stop(self) -> None:
         """End the consumers' waits and the task."""
+        # First, so that no acknowledgement of a consumer that now ends starts another timer.
         self._is_stopped = True
         self.reader.close()
         self._found.set()
@@ -104,6 +105,7 @@ class ReadLoop:
         self.wake()
         told = 0
         while not self._is_stopped:
+            # Cleared before the look: a lane that turns up meanwhile sets it again.
             self._found.clear()
             found = list(self.reader.lanes.values())
             for lane in found[told:]:
@@ -125,19 +127,23 @@ class ReadLoop:
         return min((age for age in ages if age is not None), default=None)
 
     def _note_ack(self) -> None:
+        # One timer for all acknowledgements of an interval: a cursor costs a write.
         if self._saving is None and not self._is_stopped:
             self._saving = self._loop.call_later(self._interval_s, self._save_now)
 
     def _save_now(self) -> None:
         self._saving = None
         if self._is_keeping:
+            # A cursor that moves past the damage lets the segment go, and its bytes with it.
             self._note_ack()
         elif self._save is not None:
+            # In this order: the cursor must say of each segment given up that it is done.
             given_up = self.reader.give_up_delivered()
             self._save(self.reader.cursor(), given_up)
 
     async def _run(self) -> None:
         while True:
+            # Cleared before the look, so that a wish that comes during a read is not lost.
             self._wanted.clear()
             try:
                 pause_s = await self._read_some()
@@ -145,6 +151,7 @@ class ReadLoop:
                     pause_s = _COMPACTION_STEP_S if pause_s is None else pause_s
             except OSError as error:
                 self.read_errors += 1
+                # Its file may be what cannot be read; another look begins it anew.
                 self._compaction = None
                 _log.warning("spool read failed", error=repr(error))
                 pause_s = _ERROR_PAUSE_S
@@ -207,6 +214,7 @@ class ReadLoop:
     async def _exchange(self, segment: LiveSegment, compaction: Compaction) -> None:
         if segment not in self.reader.segments:  # delivered meanwhile
             return
+        # The writer's thread would delete the name while this one renames over it.
         segment.is_busy = True
         try:
             commit = compaction.commit

@@ -96,6 +96,7 @@ def _recover(
 ) -> OpenedDirectory:
     disk_usage = DiskUsage(files, directory, config)
     cursor_file = CursorFile(files, directory)
+    # Before the recovery, which may have bytes to keep, and after the lock: it counts its files.
     quarantine = Quarantine(files, directory, config.quarantine_bytes, disk_usage)
     recovered = recover(files, directory, cursor_file.recovered, quarantine)
     for segment in recovered.segments:

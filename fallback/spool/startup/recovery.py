@@ -80,6 +80,7 @@ def recover(
     for draft in {PREALLOCATION_NAME, COMPACTION_NAME} & set(files.names(directory)):
         files.unlink(directory / draft)
     names = segment_names(files, directory)
+    # Above every number that was ever used here: a new name never meets an old file.
     next_number = names[-1].number + 1 if names else 1
     cursor = known or Cursor(names[0].base - 1 if names else 0)
     if not names:
@@ -97,6 +98,7 @@ def recover(
         lost_records=max(0, names[0].base - cursor.low_water - 1),
     )
     if tail.torn is not None:
+        # Behind the last record, and known to have been synced: then it is damage, and no tail.
         promised = cursor.synced_seq >= tail.end_seq
         found = _cut(files, directory, found, tail.torn, quarantine if promised else None)
     return _drop_delivered(files, directory, found)

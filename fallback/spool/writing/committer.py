@@ -131,6 +131,7 @@ class Committer:
     def _run(self) -> None:
         try:
             has_more = False
+            # No wait while there is more: callers who came during a commit make the next one.
             while not self._stopping.is_set():
                 if not has_more:
                     self._wakeup.wait(self._due.wait_s(self._now_s()))
@@ -161,9 +162,11 @@ class Committer:
         return not self.is_blocked
 
     def _commit(self, batch: list[Submission]) -> None:
+        # Kept until they are answered: if this thread breaks, they are refused and wait no more.
         self._taken = batch
         self.is_blocked = False
         entries = [stamped for submission in batch for stamped in submission.entries]
+        # One that must be durable makes all of them so: they travel in one write.
         durable = any(submission.is_durable for submission in batch)
         began_s = self._now_s()
         seq = self._writer.commit(entries, durable=durable)
@@ -187,6 +190,7 @@ class Committer:
             self._sync_relaxed(now_s)
         except SpoolFailed as error:
             self._refuse(self._pending.take(), error)
+        # Also after a failure: deliveries go on, and make room, on a spool that takes no more.
         try:
             self._keep_cursor(now_s)
             prepared_bytes = self._disk_usage.size(self._writer.preallocation.path)
@@ -217,6 +221,8 @@ class Committer:
                 self._post(CommitResult(written))
 
     def _keep_cursor(self, now_s: float) -> None:
+        # Names first, then the cursor: `save` puts them in the other order, so that the cursor
+        # found here allows every deletion found here.
         while self._given_up:
             self._deleting.append(self._given_up.popleft())
         if self._cursors:
@@ -224,6 +230,7 @@ class Committer:
             self._is_cursor_saved = self._is_cursor_synced = False
         stamped = replace(self._cursor, synced_seq=self._writer.synced_seq)
         if self._deleting:
+            # Kept until it worked: a disk that fails now is asked again after `_RETRY_S`.
             self._writer.delete(self._deleting, stamped)
             self._deleting = []
             self._is_cursor_saved = self._is_cursor_synced = True

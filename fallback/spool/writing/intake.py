@@ -46,6 +46,7 @@ class Intake:
         if not is_durable and self._committer.space.percent >= self._config.shed_percent:
             raise self._full()
         answer: asyncio.Future[int] = self._loop.create_future()
+        # On the caller's side of the thread: whoever asks for too much costs the disk nothing.
         size = self._checked_size(entries)
         now_ms = self._now_ms()
         stamped = [Stamped(entry, now_ms) for entry in entries]
@@ -56,6 +57,7 @@ class Intake:
         try:
             first = await answer
         except asyncio.CancelledError:
+            # Too late where the write is under way; then it is stored, and nobody is told.
             self._committer.withdraw(submission)
             raise
         finally:
@@ -66,7 +68,7 @@ class Intake:
         """Give answers to those who still wait for them."""
         for answer in answers:
             future = answer.submission.answer
-            if future.done():
+            if future.done():  # cancelled, or its deadline passed while the disk worked
                 continue
             if answer.error is None:
                 future.set_result(answer.first_seq)

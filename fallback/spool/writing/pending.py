@@ -63,6 +63,7 @@ class Pending:
 
     def withdraw(self, submission: Submission) -> bool:
         """Take it back. False: it is no longer in the queue."""
+        # Under the lock that `take` holds: either the writer has it, or the caller gets it back.
         with self._lock:
             try:
                 self._queue.remove(submission)
@@ -76,6 +77,7 @@ class Pending:
         """Take from the front what fits into so many bytes together; None: everything."""
         taken = []
         with self._lock:
+            # Not past one that does not fit: numbers are given in the order of the calls.
             while self._queue and (room is None or self._queue[0].size <= room):
                 submission = self._queue.popleft()
                 self._records -= len(submission.entries)

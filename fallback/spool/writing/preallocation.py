@@ -52,6 +52,7 @@ class Preallocation:
                 return True
             if not self._disk_usage.admits(self._segment_bytes):
                 return False
+            # Entered before it is written, so that a rewrite does not take the same room.
             self._disk_usage.set(self.path, self._segment_bytes)
             try:
                 self._fill()
@@ -136,7 +137,9 @@ class Preparer:
             except OSError as error:
                 _log.warning("cannot prepare a segment", error=repr(error))
                 is_ready = False
+            # Set before the writer is woken: it decides by this whether the spool is full.
             self.is_refused = not is_ready
             if not is_ready or not was_ready:
                 self._on_change()
+            # Others may make room on the volume, and tell nobody.
             self._wakeup.wait(None if is_ready else _RETRY_S)

@@ -105,10 +105,11 @@ class Writer:
     def roll(self) -> bool:
         """Go on in a new segment. False: there is no room for one. Raises `SpoolFailed`."""
         self._check()
+        # Synced before the next segment begins: its base promises that all before it is there.
         if self._unsynced:
             segment = self._active
             self.sync()
-            if self._active is not segment:
+            if self._active is not segment:  # the sync failed, and that has rolled already
                 return True
         if not self.preallocation.ready_bytes:
             return False
@@ -133,6 +134,7 @@ class Writer:
             self._put(records, 0, durable=durable)
         except OSError as error:
             self._rescue(error, records)
+        # Only now: after a failure the numbers were never given to anybody.
         self.next_seq = first + len(records)
         return first
 
@@ -158,6 +160,7 @@ class Writer:
         The cursor must be on the disk first: a crash in between would else show a hole.
         """
         self._cursor_file.write(cursor, synced=True)
+        # A second try after a failed one finds some of them gone.
         there = set(self._files.names(self._directory))
         for segment in segments:
             path = self._directory / segment.file_name()
@@ -186,8 +189,11 @@ class Writer:
         start = active.end
         frames = active.frames(records)
         data = b"".join(frames)
+        # Bounded: what is not synced is kept in memory, to be written again if its sync fails.
         durable = durable or self._unsynced_bytes + len(data) > self._config.unsynced_bytes
         self._files.reached(FaultPoint.BEFORE_WRITE)
+        # One call instead of two where nothing else waits for a sync: O_DSYNC covers this write
+        # alone, not those before it.
         active.write(data, synced=durable and not self._unsynced)
         self._files.reached(FaultPoint.WRITTEN)
         if durable:
@@ -210,6 +216,8 @@ class Writer:
         """Write what is not safe again, into a new segment."""
         self.sync_errors += 1
         _log.error("spool write failed, going on in a new segment", error=repr(error))
+        # Also what was written without an error: after a failed sync the kernel has dropped the
+        # pages, and a second sync would say that all is well.
         moved = len(self._unsynced)
         records = [*self._unsynced, *records]
         self._unsynced, self._unsynced_bytes = [], 0
@@ -234,6 +242,7 @@ class Writer:
         except OSError:
             self.preallocation.spoil()
             raise
+        # Header, name, directory: a segment that has a name after a crash is whole.
         self.preallocation.take(path)
         self._files.sync_directory(self._directory)
         self._files.reached(FaultPoint.ROLLED)
