@@ -35,6 +35,7 @@ _KEY = re.compile(rb"eq_([a-z2-7]{10})_[A-Za-z0-9_-]{43}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+# The file is read whole at every change, and must not become a way to fill the memory.
 _MOST_KEYS = 10_000
 _LARGEST_FILE = 16_777_216
 
@@ -116,7 +117,17 @@ class KeyFile:
     def create(
         self, *, name: str, role: Role, now_s: int, expires_at_s: int | None = None
     ) -> tuple[Key, str]:
-        """Add a key. Returns it with the text that its owner presents, which nothing keeps."""
+        """Add a key.
+
+        Args:
+            name: Who it is for; 1 to 100 characters.
+            role: What its owner may do.
+            now_s: Epoch seconds.
+            expires_at_s: Epoch seconds; None: never.
+
+        Returns:
+            The key, and the text that its owner presents, which is kept nowhere.
+        """
         if not _NAME.fullmatch(name):
             raise KeysError("a name has 1 to 100 characters, and no control characters")
         key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(10))
@@ -136,7 +147,7 @@ class KeyFile:
         return key, text
 
     def revoke(self, key_id: str, now_s: int) -> Key:
-        """Let a key open nothing any more; again: nothing changes."""
+        """Make a key invalid, for good. A key that is revoked already stays as it is."""
         with self._locked() as ring:
             key = ring.keys.get(key_id)
             if key is None:
@@ -185,10 +196,22 @@ class KeyWatch:
         return self._file.stamp() == self._stamp
 
     def refresh(self) -> None:
-        """Read the file again if it has changed. Blocking; raises `KeysError`."""
-        if not self.is_current:
-            self._stamp = self._file.stamp()
+        """Read the file again if it has changed. Blocking.
+
+        Raises:
+            KeysError: The file cannot be read, or is no file of keys; `ring` stays as it was.
+        """
+        if self.is_current:
+            return
+        # Taken before the load: a change during it makes the next look read once more.
+        known, self._stamp = self._stamp, self._file.stamp()
+        try:
             self.ring = self._file.load()
+        except KeysError as error:
+            # The same file may be readable at the next look; one of wrong content stays wrong.
+            if isinstance(error.__cause__, OSError):
+                self._stamp = known
+            raise
 
     @asynccontextmanager
     async def watching(self, every_s: float = 1.0) -> AsyncIterator[None]:
@@ -202,7 +225,7 @@ class KeyWatch:
             try:
                 await asyncio.to_thread(self.refresh)
             except KeysError as error:
-                _log.error("the keys cannot be read; those known so far stay", why=str(error))
+                _log.error("key file not read; the known keys stay", error=str(error))
 
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -227,7 +250,7 @@ def _parsed(path: Path, content: bytes) -> Iterator[Key]:
 
 
 def _key(fields: dict[str, Any]) -> Key:
-    """Raises whatever it stumbles over."""
+    """A key from its JSON. Raises the error of the first field that is wrong, whatever it is."""
     for name, kinds in _FIELDS.items():
         if not isinstance(fields.get(name), kinds):
             raise TypeError(name)

@@ -164,3 +164,27 @@ async def test_watch_sees_new_keys_and_keeps_the_old_ones_over_a_broken_file(tmp
             assert key.key_id in watch.ring.keys
         file.path.unlink()
         await until(lambda: not watch.ring.keys, "no keys without a file")
+
+
+class FlakyFile(KeyFile):
+    """A file whose disk fails at the next reads, as many as told."""
+
+    failures = 0
+
+    def load(self):
+        if self.failures:
+            self.failures -= 1
+            raise KeysError("keys.json: input/output error") from OSError(5, "input/output error")
+        return super().load()
+
+
+def test_watch_reads_again_a_changed_file_whose_disk_failed(tmp_path):
+    file = FlakyFile(tmp_path / "keys.json")
+    key, _ = file.create(name="anna", role=Role.CLIENT, now_s=5)
+    watch = KeyWatch(file)
+    file.revoke(key.key_id, 6)
+    file.failures = 1
+    with pytest.raises(KeysError, match="input/output"):
+        watch.refresh()
+    watch.refresh()
+    assert watch.ring.keys[key.key_id].revoked_at_s == 6
