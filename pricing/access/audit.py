@@ -45,7 +45,17 @@ class Audit:
         reason: str | None = None,
         request_id: str | None = None,
     ) -> None:
-        """Keep an entry. Never fails: the action has been taken already."""
+        """Record an action. Never fails: it has been taken already.
+
+        Args:
+            who: The operator.
+            action: From a small set, as `breaker.reset`.
+            target: What it was done to.
+            before: What held before, as JSON can say it.
+            after: What holds now.
+            reason: The operator's own words.
+            request_id: Of the HTTP request; None at the command line.
+        """
         now_ms = self._now_ms()
         entry = {
             "actor": who.actor,
@@ -66,9 +76,10 @@ class Audit:
             key=self._instance,
             data=entry,
         )
+        # Before the await: an operator who looks at once finds it, whatever the spool does.
         self.recent.appendleft({"id": event.id, **entry})
         _log.info("operator action", **{**entry, "event_id": event.id})
         try:
             await self._publisher.publish(AUDIT, [event])
         except (PricingError, StreamingError) as error:
-            _log.error("an operator's action is in the log only", why=str(error), **entry)
+            _log.error("audit write failed", error=str(error), **entry)

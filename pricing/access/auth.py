@@ -27,7 +27,10 @@ class AccessDenied(Exception):
 
 
 class NotAuthenticated(AccessDenied):
-    """Nobody known calls. `reason` is for the caller; `has_key`: a key came, but does not open."""
+    """The caller shows no valid key.
+
+    `reason` is for the caller; `has_key` says that a key came, but is not valid.
+    """
 
     def __init__(self, reason: str, *, has_key: bool) -> None:
         super().__init__(reason)
@@ -36,7 +39,7 @@ class NotAuthenticated(AccessDenied):
 
 
 class NotAllowed(AccessDenied):
-    """Somebody known calls, whose role does not do."""
+    """The caller is known, and the role of the key does not allow it."""
 
     def __init__(self, needed: Role, given: Role) -> None:
         super().__init__(f"needs {needed}, has {given}")
@@ -59,7 +62,7 @@ class Principal:
 
 
 ANYONE = Principal("anyone", Role.ADMIN)
-"""Everybody, where the door is open."""
+"""Every caller, where authentication is off."""
 
 
 class Gate(Protocol):
@@ -69,7 +72,7 @@ class Gate(Protocol):
 
 
 class OpenGate:
-    """Everybody may do everything. A good key still tells who acts, for the audit."""
+    """Lets every caller do everything. A valid key still says who acts, for the audit."""
 
     def __init__(self, ring: Callable[[], KeyRing] | None = None) -> None:
         self._ring = ring
@@ -119,7 +122,7 @@ async def open_gate(
             yield OpenGate(lambda: watch.ring)
             return
         if not watch.ring.keys:
-            _log.warning("there are no keys, so nobody may call", path=str(path))
+            _log.warning("no API keys found; every call will be refused", path=str(path))
         yield KeyGate(lambda: watch.ring, wall_s=wall_s)
 
 
@@ -132,7 +135,7 @@ def authorize(gate: Gate, headers: Headers, role: Role) -> Principal:
 
 
 def may(gate: Gate, headers: Headers, role: Role) -> bool:
-    """Whether the caller may do what `role` may."""
+    """Whether the caller may do what `role` may. Never raises: the fast path only wants to know."""
     try:
         return gate.identify(headers).role.includes(role)
     except NotAuthenticated:

@@ -33,7 +33,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class ServerConfig:
     """How the server ends. Raises `ValueError` naming the bad value.
 
-    The sum of both times stays well below 10 s: who runs the server still has parts to close.
+    The sum of both times stays well below 10 s, for what the app calls is closed after it.
     """
 
     drain_delay_s: float = 1.0
@@ -52,9 +52,9 @@ class ServerConfig:
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, but that nothing is kept of a connection which the client has reset.
+    """uvicorn's protocol, but that nothing is kept of a connection which the client has reset.
 
-    uvicorn leaves such a one its keep-alive timer, and with it all its memory for as long.
+    uvicorn does not cancel the keep-alive timer then, and the timer holds all of the connection.
     """
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -108,7 +108,7 @@ class DrainingServer(uvicorn.Server):
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._drain.is_draining:
-            _log.warning("told twice to stop; requests are cut off", signal=number.name)
+            _log.warning("second signal received; requests are cut off", signal=number.name)
             self.should_exit = self.force_exit = True
         else:
             _log.info("draining", signal=number.name)
@@ -131,7 +131,7 @@ async def serve(
 ) -> None:
     """Serve `app` until `drain` begins or a signal comes; return once the last request ended.
 
-    `drain` is the one in the app's parts. `on_started` gets the port, which tells it where
+    `drain` is the one in the app's dependencies. `on_started` gets the port, which tells it where
     `port` is 0. Raises `StartupError` when the address cannot be had.
     """
     ending = config or ServerConfig()
@@ -146,7 +146,7 @@ async def serve(
     server = DrainingServer(
         uvicorn.Config(
             app,
-            lifespan="off",  # the parts are opened and closed outside
+            lifespan="off",  # wiring opens and closes what the app calls
             log_config=None,
             access_log=False,
             server_header=False,

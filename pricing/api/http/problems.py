@@ -165,13 +165,14 @@ def respond(conn: HTTPConnection, problem: Problem) -> Response:
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
+    """Answer a request that an endpoint ended with a problem."""
     if not isinstance(error, Problem):
         raise error
     return respond(request, error)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Dress an error of the framework: an unknown path, a wrong method."""
+    """Answer an error of the framework, as an unknown path or a wrong method, as a problem."""
     if not isinstance(error, HTTPException):
         raise error
     kind = _GENERAL.get(error.status_code)

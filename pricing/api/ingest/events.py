@@ -52,7 +52,9 @@ _log = structlog.get_logger(__name__)
 
 SOURCE = "/equilibrium/api"
 MAX_AGE_MS = 3_600_000
+"""Far beyond the windows of the surge, which are minutes long."""
 MAX_AHEAD_MS = 5_000
+"""How far a client's clock may go ahead of this machine's."""
 RETRY_AFTER_S = 5
 
 
@@ -60,13 +62,13 @@ _Item = TypeVar("_Item", bound=Placed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind(Generic[_Item]):
-    """What tells one kind of ingest from the other."""
+class _EventKind(Generic[_Item]):
+    """What differs between ride requests and heartbeats."""
 
     topic: str
     type: str
-    one: TypeAdapter[_Item]
-    many: TypeAdapter[list[_Item]]
+    single: TypeAdapter[_Item]
+    batch: TypeAdapter[list[_Item]]
     fields: Callable[[_Item, str], Mapping[str, Any]]
     """The item's own fields of the event, given the event's id."""
 
@@ -84,23 +86,23 @@ def _driver_status_fields(item: DriverStatus, _event_id: str) -> Mapping[str, An
     return {"driver_id": item.driver_id, "available": item.available}
 
 
-_RIDE_REQUESTS = _Kind(
+_RIDE_REQUESTS = _EventKind(
     topics.RIDE_REQUESTS, RIDE_REQUEST_TYPE, RIDE_REQUEST, RIDE_REQUESTS, _ride_request_fields
 )
-_DRIVER_STATUS = _Kind(
+_DRIVER_STATUS = _EventKind(
     topics.DRIVER_STATUS, DRIVER_STATUS_TYPE, DRIVER_STATUS, DRIVER_STATUSES, _driver_status_fields
 )
 
 
 class _Ingest(Generic[_Item]):
-    def __init__(self, dependencies: ApiDependencies, kind: _Kind[_Item]) -> None:
+    def __init__(self, dependencies: ApiDependencies, kind: _EventKind[_Item]) -> None:
         self._dependencies = dependencies
         self._kind = kind
 
-    async def take(self, request: Request) -> Response:
+    async def ingest(self, request: Request) -> Response:
         text = await json_text(request)
         is_array = text.lstrip()[:1] == b"["
-        items = parse(self._kind.many, text) if is_array else [parse(self._kind.one, text)]
+        items = parse(self._kind.batch, text) if is_array else [parse(self._kind.single, text)]
         traceparent = traceparent_to_send(request.headers.get("traceparent"))
 
         async def publish(begun: Begun | None = None) -> bytes:
@@ -213,7 +215,7 @@ class _Ingest(Generic[_Item]):
         for receipt in receipts:
             metrics.ingest.published(topic, receipt.status)
         return orjson.dumps(
-            {"data": [{"id": each.event_id, "status": each.status} for each in receipts]}
+            {"data": [{"id": receipt.event_id, "status": receipt.status} for receipt in receipts]}
         )
 
 
@@ -254,7 +256,7 @@ def add_events(app: FastAPI, dependencies: ApiDependencies) -> None:
     """Serve the two routes that take events in."""
     add(
         app,
-        _Ingest(dependencies, _RIDE_REQUESTS).take,
+        _Ingest(dependencies, _RIDE_REQUESTS).ingest,
         _operation(
             "ride-requests",
             "postRideRequests",
@@ -265,7 +267,7 @@ def add_events(app: FastAPI, dependencies: ApiDependencies) -> None:
     )
     add(
         app,
-        _Ingest(dependencies, _DRIVER_STATUS).take,
+        _Ingest(dependencies, _DRIVER_STATUS).ingest,
         _operation(
             "driver-status",
             "postDriverStatus",

@@ -41,17 +41,17 @@ class CircuitBreakers:
 
     async def force_open(self, request: Request) -> Response:
         breaker = self._breaker(request)
-        wish = parse(FORCE_OPEN, await json_text(request))
+        body = parse(FORCE_OPEN, await json_text(request))
         before = breaker.state.value
-        breaker.force_open(for_s=wish.expires_in_s)
+        breaker.force_open(for_s=body.expires_in_s)
         await record_action(
             self._dependencies,
             request,
             "breaker.force_open",
             breaker.name,
             before=before,
-            after={"state": breaker.state.value, "expires_in_s": wish.expires_in_s},
-            reason=wish.reason,
+            after={"state": breaker.state.value, "expires_in_s": body.expires_in_s},
+            reason=body.reason,
         )
         return _one(breaker)
 

@@ -49,16 +49,16 @@ class Overrides:
         self._system = dependencies.system
 
     async def set_level(self, request: Request) -> Response:
-        wish = await _wish(request)
+        wanted = await _wanted_level(request)
         key = request.headers.get(HEADER)
         if key is None:
-            return self._response(await self._set(request, wish))
+            return self._response(await self._set(request, wanted))
         content = await once(
             self._dependencies.idempotency,
             key,
             scope=f"override {principal_of(request).actor}",
-            meaning=wish.model_dump_json().encode(),
-            work=lambda _: self._set(request, wish),
+            meaning=wanted.model_dump_json().encode(),
+            work=lambda _: self._set(request, wanted),
         )
         return self._response(content)
 
@@ -73,19 +73,19 @@ class Overrides:
             )
         return self._response(_content(system, None, is_durable=is_durable))
 
-    async def _set(self, request: Request, wish: SetLevel) -> bytes:
+    async def _set(self, request: Request, wanted: SetLevel) -> bytes:
         system = self._system
         _check_version(request, system)
         before = system.override_json()
         try:
             saved = await system.set_override(
                 OverrideRequest(
-                    kind=BoundsKind(wish.kind),
-                    level=Level.parse(wish.level),
-                    reason=wish.reason,
+                    kind=BoundsKind(wanted.kind),
+                    level=Level.parse(wanted.level),
+                    reason=wanted.reason,
                     actor=principal_of(request).actor,
-                    expires_in_s=wish.expires_in_s,
-                    force=wish.force,
+                    expires_in_s=wanted.expires_in_s,
+                    force=wanted.force,
                 )
             )
         except ForceNeeded as error:
@@ -100,7 +100,7 @@ class Overrides:
             "mode",
             before=before,
             after=after,
-            reason=wish.reason,
+            reason=wanted.reason,
         )
         return _content(system, after, is_durable=saved.is_durable)
 
@@ -138,7 +138,7 @@ def _check_version(request: Request, system: SystemMode) -> None:
     )
 
 
-async def _wish(request: Request) -> SetLevel:
+async def _wanted_level(request: Request) -> SetLevel:
     """The level that is asked for, by body or by query string. Raises `Problem`."""
     query = parse_query(SetLevelQuery, request)
     if query.level is None:

@@ -60,7 +60,7 @@ class _Zones:
             }
         )
 
-    async def one(self, request: Request) -> Response:
+    async def zone(self, request: Request) -> Response:
         zone = self._catalogue.zone(request.path_params["zone_id"])
         if zone is None:
             raise Problem(UNKNOWN_ZONE, "GET /api/v1/zones lists the zones.")
@@ -109,7 +109,7 @@ def add_zones(app: FastAPI, dependencies: ApiDependencies) -> None:
     )
     add(
         app,
-        zones.one,
+        zones.zone,
         Operation(
             method="GET",
             path="/api/v1/zones/{zone_id}",
