@@ -1,5 +1,6 @@
-"""An API process whose publisher waits to be told: `python -m tests.support.api_process`.
+"""An API process whose publisher waits to be told: `python -m tests.support.api_process 0.5 2`.
 
+The arguments are how long it takes requests once it drains, and how long those may take then, in s.
 Prints `listening PORT`, then `publishing` for each request to take events. Each such request
 is answered once a line comes in on standard input.
 """
@@ -16,9 +17,6 @@ from pricing.ports import Receipt
 from streaming.events.event_types import Event
 from tests.support.api import World
 from tests.support.publisher import MemoryPublisher
-
-DRAIN_DELAY_S = 0.5
-GRACE_S = 2
 
 
 class ToldPublisher(MemoryPublisher):
@@ -37,7 +35,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def main() -> None:
+async def main(drain_delay_s: float, grace_s: int) -> None:
     configure_logs("INFO", "json")
     told = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
@@ -48,11 +46,11 @@ async def main() -> None:
         "127.0.0.1",
         0,
         drain=world.dependencies.drain,
-        config=ServerConfig(drain_delay_s=DRAIN_DELAY_S, grace_s=GRACE_S),
+        config=ServerConfig(drain_delay_s=drain_delay_s, grace_s=grace_s),
         on_started=lambda port: say(f"listening {port}"),
     )
     say("closed in order")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(float(sys.argv[1]), int(sys.argv[2])))
