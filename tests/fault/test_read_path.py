@@ -36,7 +36,7 @@ SLACK_S = 0.5
 FLAP_S = float(os.environ.get("EQUILIBRIUM_TEST_FLAP_S", "12"))
 CANCEL_S = float(os.environ.get("EQUILIBRIUM_TEST_CANCEL_S", "4"))
 CANCEL_RATE = 2_000
-MEASURE_S, PAUSE_S = 4.0, 0.005
+MEASURE_S, PAUSE_S = 2.0, 0.005
 GUARD_S = 0.1
 """The deadline of a read from Redis, as shipped."""
 ZONE_PATHS = [f"/api/v1/zones/{zone.zone_id}/price" for zone in ZONES]
@@ -123,19 +123,20 @@ async def until_only(api: Api, sources: set[str], within_s: float = 60) -> Seen:
 
 @pytest.mark.parametrize("dependency", DEPENDENCIES)
 async def test_every_fault_of_one_dependency_leaves_every_zone_a_price(api, proxies, dependency):
-    calm = await api.read_for(1.5)
+    calm = await api.read_for(1.0)
     assert not calm.failures
     say(f"{dependency}, calm: {calm}")
     for fault in FAULTS:
         async with hurting(proxies[dependency], fault):
-            before = await api.read_for(1.0)
-            after = await api.read_for(1.5)
+            before = await api.read_for(0.6)
+            after = await api.read_for(0.8)
         say(f"{dependency}, {fault}: at first {before}; then {after}")
         for seen in (before, after):
             assert not seen.failures, (fault, seen.failures[:3])
             assert set(seen.sources) <= REAL, fault
             # The guard of Redis, and where that fails the deadline of Postgres never adds up.
-            assert seen.percentile_ms(99) < 1000 * (0.1 + SLACK_S), fault
+            most_ms = 1000 * (GUARD_S + SLACK_S) + 2 * calm.percentile_ms(99)
+            assert seen.percentile_ms(99) < most_ms, fault
         await until_source(api, "redis")
 
 
@@ -159,7 +160,7 @@ async def test_every_combination_of_dead_dependencies_in_mid_run(api, proxies):
     for dead in sorted(COMBINATIONS, key=lambda dead: "redis" in dead):
         for name, proxy in proxies.items():
             await (proxy.refuse() if name in dead else proxy.heal())
-        seen = await api.read_for(1.5)
+        seen = await api.read_for(0.7)
         settled = await until_only(api, expected(dead))
         say(f"dead: {sorted(dead)}: {seen}, {dict(seen.reasons)}; then {settled}")
         assert not seen.failures, (dead, seen.failures[:3])
@@ -176,7 +177,7 @@ async def test_every_combination_of_dead_dependencies_at_the_start(
     for name in dead:
         await proxies[name].refuse()
     async with api_process(settings, tmp_path) as api:
-        seen = await api.read_for(1.0)
+        seen = await api.read_for(0.6)
         say(f"dead at the start: {sorted(dead)}: up in {api.started_s:.2f} s, {seen}")
         assert not seen.failures
         assert api.started_s < 2 + 10 * SLACK_S
@@ -193,7 +194,7 @@ async def test_last_states_outlive_a_restart_with_everything_dead(
 ):
     async with api_process(settings, tmp_path) as api:
         await until_source(api, "redis")
-        await asyncio.sleep(1)  # one round of the refresh, so that all zones are known
+        await api.settled()  # all zones are known
         await api.process.stop()
     for proxy in proxies.values():
         await proxy.refuse()

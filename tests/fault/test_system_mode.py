@@ -17,13 +17,15 @@ from pricing.writing.topics import create_topics
 from tests.support.processes import environment, running
 from tests.support.read_path import ZONES, Api, api_process, ticking
 from tests.support.servers import through
+from tests.support.waiting import WITHIN_S
 
 pytestmark = pytest.mark.timeout(300)
 
 SCALE = float(os.environ.get("EQUILIBRIUM_TEST_MODE_SCALE", "10"))
 """How much faster than in earnest the flapping goes: 1 is 20 s up and 5 s down for 3 min."""
 DWELL_S = 1.0
-BACK_DWELL_S = 60 / SCALE
+BACK_DWELL_S = float(os.environ.get("EQUILIBRIUM_TEST_MODE_DWELL_S", "3"))
+"""How long a level holds on the way back; 60 in earnest."""
 SHIPPED_BREAKERS = {
     "EQUILIBRIUM_BREAKER_REDIS": "redis",
     "EQUILIBRIUM_BREAKER_DATABASE": "database",
@@ -68,7 +70,7 @@ async def mode_of(api: Api, *, fleet: bool = False) -> dict[str, Any]:
     return data
 
 
-async def until_mode(api: Api, *modes: str, within_s: float) -> tuple[dict[str, Any], float]:
+async def until_mode(api: Api, *modes: str) -> tuple[dict[str, Any], float]:
     """The mode once it is one of these, and how long that took."""
     began_s = time.monotonic()
     while True:
@@ -76,8 +78,14 @@ async def until_mode(api: Api, *modes: str, within_s: float) -> tuple[dict[str, 
         taken_s = time.monotonic() - began_s
         if data["mode"] in modes:
             return data, taken_s
-        assert taken_s < within_s, data
+        assert taken_s < WITHIN_S, data
         await asyncio.sleep(0.05)
+
+
+async def level_by(api: Api, name: str) -> str | None:
+    """The level that an input asks for; None while it asks for none."""
+    causes = (await mode_of(api))["causes"]
+    return next((cause["level"] for cause in causes if cause["input"] == name), None)
 
 
 async def until_drained(api: Api, within_s: float = 60) -> None:
@@ -112,18 +120,18 @@ async def test_dead_dependencies_set_the_mode_and_recover(
         await api.settled(60 + BACK_DWELL_S)
         for name in dead:
             await proxies[name].refuse()
-        load = asyncio.create_task(api.read_for(20, readers=4))
-        await ride(api)
-        data, detected_s = await until_mode(api, *modes, within_s=30)
-        assert {cause["input"] for cause in data["causes"]} & set(dead)
-        seen = await load
+        async with api.reading() as seen:
+            await ride(api)
+            data, detected_s = await until_mode(api, *modes)
+            assert {cause["input"] for cause in data["causes"]} & set(dead)
         assert not seen.failures, seen.failures[:3]
+        assert seen.sources
         assert not seen.sources["default"], seen
         for name in dead:
             await proxies[name].heal()
-        load = asyncio.create_task(api.read_for(30, readers=1))
-        back = await recovered(api, within_s=60 + 4 * BACK_DWELL_S)
-        assert not (await load).failures
+        async with api.reading() as seen:
+            back = await recovered(api, within_s=150 + 4 * BACK_DWELL_S)
+        assert not seen.failures, seen.failures[:3]
     print(f"\n{dead}: detected after {detected_s:.1f} s; {told(back)}")  # noqa: T201
     assert back.latest_s <= LATE_S, back.steps
 
@@ -163,7 +171,7 @@ async def test_dead_kafka_shows_and_the_backlog_drains(api, proxies):
         ride = {"zone_id": "161"}
         taken = await client.post("/api/v1/events/ride-requests", json=ride)
         assert taken.json()["data"][0]["status"] == "buffered"
-        data, _ = await until_mode(api, "degraded", within_s=30)
+        data, _ = await until_mode(api, "degraded")
         assert "kafka" in {cause["input"] for cause in data["causes"]}
         assert data["backlog"]["events"] >= 1
         await proxies["kafka"].heal()
@@ -188,9 +196,12 @@ async def test_filling_spool_degrades_and_drains(api, settings, proxies, tmp_pat
             while (await mode_of(other))["backlog"]["percent"] < 75:
                 answer = await client.post("/api/v1/events/ride-requests", json=batch, timeout=30)
                 assert answer.status_code == 202, answer.text
-        data, _ = await until_mode(other, "degraded", within_s=10)
-        levels = {cause["input"]: cause["level"] for cause in data["causes"]}
-        assert levels.get("spool_percent") in ("minor", "moderate"), data["causes"]
+        async with asyncio.timeout(WITHIN_S):
+            while (level := await level_by(other, "spool_percent")) is None:
+                await asyncio.sleep(0.05)
+        # The mode itself may be worse: a machine that does other work too is slow besides.
+        assert level in ("minor", "moderate")
+        assert (await mode_of(other))["mode"] != "normal"
         await proxies["kafka"].heal()
         await until_well(other, within_s=120)
         await until_drained(other)
@@ -217,7 +228,9 @@ async def test_override_survives_kill_9_and_ends_by_itself(settings, ticks, prox
         await proxy.refuse()  # everything is dead meanwhile
     async with api_process(settings, tmp_path) as first:
         async with first.client() as client:
-            wish = {**FLOOR, "level": "critical", "expires_in_s": 25}
+            # The next process has to find it in force: by the time that this one took to start.
+            expires_in_s = 6 + round(4 * first.started_s)
+            wish = {**FLOOR, "level": "critical", "expires_in_s": expires_in_s}
             made = await client.post(LEVEL, json=wish)
         assert (made.status_code, made.json()["durable"]) == (200, True)
         await first.process.kill()

@@ -120,11 +120,22 @@ class Api:
 
     async def read_for(self, seconds: float, readers: int = 8) -> Seen:
         """Read prices of all zones in turn, as fast as so many readers do."""
-        seen = Seen()
-        end_s = time.monotonic() + seconds
-        async with self.client() as client:
-            await asyncio.gather(*(_reader(client, seen, n, end_s) for n in range(readers)))
+        async with self.reading(readers, pause_s=0) as seen:
+            await asyncio.sleep(seconds)
         return seen
+
+    @asynccontextmanager
+    async def reading(self, readers: int = 4, *, pause_s: float = 0.02) -> AsyncIterator[Seen]:
+        """Read prices of all zones in turn for the length of the block."""
+        seen, over = Seen(), asyncio.Event()
+        async with self.client() as client:
+            reads = [_read(client, seen, first, over, pause_s) for first in range(readers)]
+            tasks = [asyncio.create_task(read) for read in reads]
+            try:
+                yield seen
+            finally:
+                over.set()
+                await asyncio.gather(*tasks)
 
     async def settled(self, within_s: float = 60) -> None:
         """Return once the mode is normal, every dependency has its whole load back, and the
@@ -153,9 +164,12 @@ class Api:
         )
 
 
-async def _reader(client: httpx2.AsyncClient, seen: Seen, first: int, end_s: float) -> None:
+async def _read(
+    client: httpx2.AsyncClient, seen: Seen, first: int, over: asyncio.Event, pause_s: float
+) -> None:
     at = first * 31
-    while time.monotonic() < end_s:
+    while not over.is_set():
+        await asyncio.sleep(pause_s)
         zone = ZONES[at % len(ZONES)]
         at += 1
         began_s = time.monotonic()
