@@ -23,7 +23,7 @@ EVENTS = int(os.environ.get("BENCHMARK_BACKLOG", "1_000_000"))
 CONFIG = SpoolConfig(free_floor_bytes=0)
 _LANES = 6
 _AT_ONCE = 600
-_REPLAY_S = 3.0
+_REPLAY_S = float(os.environ.get("BENCHMARK_REPLAY_S", "3"))
 
 
 def make_backlog() -> tempfile.TemporaryDirectory[str]:

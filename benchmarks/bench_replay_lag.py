@@ -109,17 +109,19 @@ async def _lag_during(work: Coroutine[Any, Any, None]) -> float:
     # As the service does once it has started: what was made before is no work of the collector.
     gc.collect()
     gc.freeze()
-    task = asyncio.create_task(work)
     caller = _start_caller()
     assert caller.stdout is not None
-    pipe, lags = caller.stdout.fileno(), list[int]()
+    pipe, lags, calls = caller.stdout.fileno(), list[int](), asyncio.Event()
 
     def read() -> None:
         (sent_ns,) = _STAMP.unpack(os.read(pipe, _STAMP.size))
         lags.append(time.monotonic_ns() - sent_ns)
+        calls.set()
 
     loop = asyncio.get_running_loop()
     loop.add_reader(pipe, read)
+    await calls.wait()  # a process takes its time to start, and the batches do not last for ever
+    task = asyncio.create_task(work)
     await asyncio.sleep(_WARM_S)
     lags.clear()
     await asyncio.sleep(_SECONDS)

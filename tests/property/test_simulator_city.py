@@ -25,7 +25,7 @@ cities = st.builds(
 priced = st.dictionaries(
     st.sampled_from([zone.zone_id for zone in ZONES]), st.integers(MICRO // 2, 3 * MICRO)
 )
-stretches = st.lists(st.tuples(st.integers(1, 240), priced), min_size=1, max_size=4)
+stretches = st.lists(st.tuples(st.integers(1, 120), priced), min_size=1, max_size=4)
 
 
 def _live(city: LivingCity, plan: list[tuple[int, dict[str, int]]]) -> list[CityEvent]:
@@ -37,7 +37,7 @@ def _live(city: LivingCity, plan: list[tuple[int, dict[str, int]]]) -> list[City
     return sent
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15)
 @given(city=cities, plan=stretches)
 def test_every_request_is_served_unmet_or_waiting(city: LivingCity, plan):
     before = sum(map(len, city._waiting))
@@ -47,7 +47,7 @@ def test_every_request_is_served_unmet_or_waiting(city: LivingCity, plan):
     assert before + counts.requests == counts.served + counts.unmet + after
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15)
 @given(city=cities, plan=stretches)
 def test_every_request_has_its_own_id(city: LivingCity, plan):
     sent = _live(city, plan)
@@ -55,7 +55,7 @@ def test_every_request_has_its_own_id(city: LivingCity, plan):
     assert len(ids) == len(set(ids))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15)
 @given(city=cities, plan=stretches)
 def test_every_driver_is_in_one_place(city: LivingCity, plan):
     _live(city, plan)
@@ -64,7 +64,7 @@ def test_every_driver_is_in_one_place(city: LivingCity, plan):
     assert set(places) == {one.driver_id for one in city.fleet.drivers if not one.busy}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15)
 @given(city=cities, plan=stretches)
 def test_newest_status_on_duty_is_true(city: LivingCity, plan):
     newest = {one.driver_id: one for one in _live(city, plan) if isinstance(one, DriverStatus)}
@@ -75,7 +75,7 @@ def test_newest_status_on_duty_is_true(city: LivingCity, plan):
             assert status.zone_id == city.zone_ids[driver.zone]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15)
 @given(city=cities, plan=stretches)
 def test_events_are_in_order_of_time(city: LivingCity, plan):
     opening = len(city._opening)
@@ -84,14 +84,14 @@ def test_events_are_in_order_of_time(city: LivingCity, plan):
     assert all(START_MS <= moment < city.now_ms for moment in moments)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**31), plan=stretches)
 def test_same_seed_and_prices_give_the_same_city(seed: int, plan):
     one, other = (living_city(ZONES, start_ms=START_MS, seed=seed, scale=0.3) for _ in range(2))
     assert _live(one, plan) == _live(other, plan)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**31), days=st.integers(1, 300))
 def test_same_seed_at_another_week_shifts_every_moment(seed: int, days: int):
     week_ms = days * 7 * 86_400_000

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import backlog
+from benchmarks import backlog, bench_replay, bench_replay_lag, bench_spool_latency
 from benchmarks.__main__ import discover, main
 from benchmarks.benchmark import Case, Reading, measure
 
@@ -69,9 +69,26 @@ def test_reading_is_the_figure_itself_and_the_benchmark_is_closed():
     assert closed == [True]
 
 
-@pytest.mark.parametrize("name", discover())
+SMALL = (
+    (backlog, "EVENTS", 20_000),
+    (bench_replay, "_EVENTS", 6_000),
+    (bench_replay_lag, "_SECONDS", 0.1),
+    (bench_spool_latency, "_APPENDS", 200),
+    (bench_spool_latency, "_SYNCS", 50),
+)
+"""Enough to see that a benchmark runs; its figures mean nothing then."""
+LONG = {"http"}
+"""Six servers, with a second of load for each, twice."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.soak] if name in LONG else []) for name in discover()],
+)
 def test_benchmark_runs_one_round_and_prints_its_table(name, capsys, monkeypatch):
-    monkeypatch.setattr(backlog, "EVENTS", 20_000)
+    for module, figure, value in SMALL:
+        monkeypatch.setattr(module, figure, value)
+    monkeypatch.setenv("BENCHMARK_REPLAY_S", "0.2")
     assert main([name, "--rounds", "1"]) == 0
     assert f"## {name}" in capsys.readouterr().out
 
