@@ -35,7 +35,7 @@ def create_key(
     expires_at_s = None if expires_in_days is None else now + int(expires_in_days * _DAY_S)
     file = KeyFile(settings.keys_path)
     key, text = file.create(name=name, role=Role(role), now_s=now, expires_at_s=expires_at_s)
-    typer.echo(text)
+    typer.echo(text)  # first: whatever becomes of the audit, the key exists and is shown once
     audit_command(settings, "keys.create", key.key_id, after=_facts(key))
     return 0
 
@@ -52,6 +52,7 @@ def list_keys(settings: Settings, now_s: Wall = wall_s) -> int:
 def revoke_key(settings: Settings, key_id: str, now_s: Wall = wall_s) -> int:
     """Revoke a key, say so and note it in the audit. Raises `KeysError`."""
     file = KeyFile(settings.keys_path)
+    # Before, for the audit; `revoke` itself says what is wrong with an id.
     before = file.load().keys.get(key_id)
     key = file.revoke(key_id, int(now_s()))
     typer.echo(f"revoked {key.key_id} ({key.role}, {key.name})")

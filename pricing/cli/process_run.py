@@ -101,6 +101,7 @@ async def _processor(settings: Settings) -> int:
     async with open_processor(settings) as (processor, metrics), asyncio.TaskGroup() as group:
         if settings.processor_port:
             probes = create_probes(processor, metrics)
+            # The processor decides when to end; its probes have nothing of their own to finish.
             config = ServerConfig(drain_delay_s=0, grace_s=1, handles_signals=False)
             group.create_task(
                 serve(

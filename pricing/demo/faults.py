@@ -59,10 +59,12 @@ class Faults:
 
     async def _carry_out(self, fault: Fault) -> None:
         await asyncio.sleep(fault.at_s)
+        # Two faults on one server: the first brings it back, at its own time.
         if fault.target in self._back_at:
             return
         server = self._servers[fault.target]
         loop = asyncio.get_running_loop()
+        # Before the server is gone, or `watch` would start it again at once.
         self._back_at[fault.target] = loop.time() + self._down_s
         try:
             self._say(f"fault: {await self._break(server)}; it comes back in {self._down_s:.0f} s")

@@ -76,6 +76,7 @@ class PriceReader:
             began = self._monotonic()
             for start in range(0, len(self._zone_ids), _MAX_BATCH):
                 await self._ask(self._zone_ids[start : start + _MAX_BATCH])
+            # Once a second from start to start, however long the answers took.
             await asyncio.sleep(max(0.0, _EVERY_S - (self._monotonic() - began)))
 
     async def _ask(self, zone_ids: Sequence[str]) -> None:

@@ -91,7 +91,7 @@ class Demo:
             await asyncio.wait({run, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not self._ready.is_set():
                 run.cancel()  # once ready, the run heeds `stop` itself and ends in good order
-            await asyncio.wait({run})
+            await asyncio.wait({run})  # its steps have deadlines of their own
         finally:
             stopped.cancel()
         if run.cancelled():
@@ -182,6 +182,8 @@ class Demo:
             others.append(group.create_task(self._show(parts)))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._options.duration_s)
+            # The city first: what it still sent could not settle. The feed and the readback go
+            # on meanwhile, for they are what brings it in.
             city.cancel()
             within_s = _SETTLE_IN_HASTE_S if stop.is_set() else _SETTLE_S
             await settle(parts.feed, parts.delivery_check, within_s)

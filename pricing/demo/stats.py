@@ -56,6 +56,7 @@ class DemoStats:
 
     def summary(self, now_s: float, *, on_disk: int) -> Summary:
         """The whole of it. `on_disk` are the events that still wait for Kafka."""
+        # The spool also holds events that were never acknowledged, and those are no loss.
         kept = min(on_disk, self._delivery_check.missing)
         counts, fed = self._reader.counts, self._feed.counts
         return Summary(
@@ -74,7 +75,7 @@ class DemoStats:
 
     def _rates(self, now_s: float) -> tuple[float, float]:
         now = (now_s, self._feed.counts.accepted, self._reader.counts.answers)
-        self._samples.append(now)
+        self._samples.append(now)  # a few: one a view, for five seconds
         while now_s - self._samples[0][0] > _OVER_S:
             self._samples.popleft()
         then = self._samples[0]

@@ -66,15 +66,14 @@ class PriceLoad:
 
     async def _ask(self, zone_id: str) -> None:
         began_s = self._monotonic()
-        seen = self._since
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
                 answer = await self._client.get(f"/api/v1/zones/{zone_id}/price")
         except (httpx2.HTTPError, TimeoutError) as error:
-            seen.failures.append(type(error).__name__)
+            self._since.failures.append(type(error).__name__)
             return
         if answer.status_code != _OK:
-            seen.failures.append(f"status {answer.status_code}")
+            self._since.failures.append(f"status {answer.status_code}")
             return
-        seen.latencies_s.append(self._monotonic() - began_s)
-        seen.sources[answer.json()["source"]] += 1
+        self._since.latencies_s.append(self._monotonic() - began_s)
+        self._since.sources[answer.json()["source"]] += 1

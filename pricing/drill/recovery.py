@@ -34,9 +34,12 @@ class Recovery:
         level = Level.parse(body["level"])
         if self._level is None:
             self._level, self._reason_s = level, at_s
+        # It may leave a level once its last reason is a dwell ago and every ramp has ended:
+        # what it takes beyond that is late.
         if level < self._level:
             due_s = max(self._reason_s + self.dwell_s, self._ramp_s)
             self.steps.append((self._level, at_s - due_s))
+        # An input that stands at the level, or holds it, is a reason to stay.
         if level is not self._level or _worst(body) >= level:
             self._reason_s = at_s
         self._level = level

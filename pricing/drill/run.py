@@ -140,6 +140,7 @@ class Drill:
             for target in self._scenario.targets:
                 await bring_back(servers[target])
             self._line(f"mended: {', '.join(self._scenario.targets)}")
+        # Only now: between two faults of a series nothing is expected to recover.
         self._watch.recovery = Recovery(self._dwell_s)
         self._watch.mended_at_s = self._monotonic()
 

@@ -130,6 +130,7 @@ def write_private(path: Path, text: str, *, for_server: bool = True) -> None:
     """Write a file of mode 0600, whole or not at all, for the servers' user or for us."""
     fresh = path.with_name(path.name + ".new")
     try:
+        # A file that somebody else had put there would keep its owner and its mode.
         fresh.unlink(missing_ok=True)
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(file, "w", encoding="utf-8") as stream:

@@ -84,6 +84,7 @@ async def kafka_home(
     libs, template = place / "libs", place / "template"
     if not (libs.exists() and template.exists()):
         async with filling(place):
+            # Again under the lock: another process may have filled it while this one waited.
             if not libs.exists():
                 on_progress(f"fetching Apache Kafka {KAFKA_VERSION} with Maven (45 MB)")
                 await _fetch(libs)

@@ -25,6 +25,7 @@ def free_ports(count: int) -> list[int]:
     Raises `StartupError` when none is free.
     """
     found: list[int] = []
+    # All are held until the last is found, so that none is offered twice.
     with contextlib.ExitStack() as held:
         for _ in range(_TRIES):
             if len(found) == count:

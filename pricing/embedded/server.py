@@ -82,6 +82,7 @@ class Server(ABC):
         make_server_directory(self.directory)
         await self._prepare()
         for remaining in reversed(range(_PORT_TRIES)):
+            # Once it has answered on a port it keeps that one: clients hold the address.
             ports = self._ports or free_ports(self.port_count)
             last_words = await self._start_on(ports)
             if last_words is None:
@@ -104,6 +105,7 @@ class Server(ABC):
                 await asyncio.sleep(_ASK_EVERY_S)
             self._process, self._ports = process, ports
         finally:
+            # Also when cancelled: nobody else knows of this process.
             if self._process is not process:
                 await process.kill()
         return None

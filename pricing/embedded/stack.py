@@ -107,10 +107,13 @@ class EmbeddedStack:
 
     async def _stop(self) -> None:
         try:
+            # Each to its end, whatever becomes of the others: one that fails to stop must not
+            # leave the next one running.
             results = await asyncio.gather(
                 *(server.stop() for server in self.servers), return_exceptions=True
             )
         finally:
+            # After the servers: the next stack must not find their locks held.
             self._lock.release()
         for result in results:
             if isinstance(result, BaseException):

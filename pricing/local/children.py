@@ -1,4 +1,4 @@
-"""The service's own processes as children of the demo: started, watched, started again, ended."""
+"""The service's own processes as our children: started, watched, started again, ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A process to run beside the demo."""
+    """A process to run as a child."""
 
     name: str
     argv: Sequence[str]
@@ -39,7 +39,7 @@ class Command:
 
 
 class Child:
-    """One process that dies with the demo; its output goes to `log`.
+    """One process that dies with us; its output goes to `log`.
 
     Made inside `directory`, which is created. Start it from the main thread.
     """
@@ -130,7 +130,9 @@ class Child:
     async def _replace(self, say: Say) -> None:
         process = self._running()
         lived_s = self._monotonic() - self._started_at
+        # A process that was up for a while and fell is another matter than one that cannot run.
         self._short_lives = self._short_lives + 1 if lived_s < _SHORT_LIFE_S else 0
+        # It is dead already: this reaps it, and waits for whatever it forked.
         await process.kill()
         if self._short_lives >= _MOST_SHORT_LIVES:
             raise StartupError(f"{self._program.name} cannot run: {self._reason()}")
@@ -152,6 +154,7 @@ class Child:
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Our own environment with `settings` over it, fit for a child that runs in `/`."""
     environment = {**os.environ, **settings}
+    # A child runs in /, so a path relative to where the user stands would lead elsewhere.
     for name in _FILE_SETTINGS:
         if environment.get(name):
             environment[name] = str(Path(environment[name]).absolute())

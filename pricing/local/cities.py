@@ -79,6 +79,7 @@ def make_cities(
     """Make the cities that the options ask for, warmed up; takes half a second for New York."""
     if trips is not None:
         return _replayed(options, catalogue, trips, start_ms)
+    # The name goes into the ids of requests: a second run must not repeat those of the first.
     name = "" if options.open_loop else f"{start_ms:x}"
     whole = len(catalogue.zones)
     cities = [

@@ -87,6 +87,7 @@ class FeedQueue:
         """Send until cancelled."""
         while True:
             await self._arrived.wait()
+            # Before the queue is emptied: what arrives from here on sets it again.
             self._arrived.clear()
             while self._waiting:
                 count = min(_MAX_BATCH, len(self._waiting))
@@ -97,8 +98,10 @@ class FeedQueue:
 
     async def _deliver(self, batch: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
         items = [item for _, item in batch]
+        # One key for all attempts: an answer may have been lost after the service took the batch.
         key = str(uuid4())
         while True:
+            # The newest decides: as long as one event of the batch is worth sending, all go.
             if batch[-1][0] + self._patience_ms < self._now_ms():
                 self._counts.withdrawn += len(items)
                 return
@@ -122,6 +125,7 @@ class FeedQueue:
             self._counts.accepted += len(items)
             self._delivery_check.acknowledge(receipt["id"] for receipt in answer.json()["data"])
             return None
+        # Whatever else the service refuses, it would refuse at every repeat.
         if answer.status_code >= 500 or answer.status_code == 429:
             return _retry_after_s(answer)
         self._counts.refused += len(items)

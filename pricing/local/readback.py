@@ -90,6 +90,8 @@ class TopicReadback:
         await self._consumer.start()
         self._consumer.assign(self._partitions)
         await self._consumer.seek_to_end()
+        # `seek_to_end` only asks for the end. Until the position is known, what arrives could
+        # come before it and be counted as lost.
         for partition in self._partitions:
             await self._consumer.position(partition)
 

@@ -86,12 +86,14 @@ async def open_whole_service(
             own = child_environment({**environment, f"{PREFIX}STATE_DIR": state_dir})
             return Child(command, stack.data_dir, own, monotonic=monotonic)
 
+        # Not before the stack: a start that fails is told on the terminal.
         with _logging_to(stack.data_dir / "demo.log"):
             await child(commands.migrate).finish(_MIGRATE_WITHIN_S)
             say("the database and the topics are ready")
             api, processor = child(commands.api), child(commands.processor)
             settings = _settings_of(environment)
             try:
+                # The processor first: it joins its group for seconds.
                 await processor.start()
                 await api.start()
                 yield WholeService(stack=stack, api=api, processor=processor, settings=settings)
