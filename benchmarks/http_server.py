@@ -10,6 +10,7 @@ import asyncio
 import gc
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fallback.background import in_background
 from fallback.breaker import PROFILES
 from pricing.api.app import create_app
 from pricing.api.http.dependencies import ApiConfig
@@ -107,6 +109,13 @@ def naive(redis_url: str) -> ASGIApp:
     return app
 
 
+async def ticking(cache: RedisStates, zones: Sequence[Zone]) -> None:
+    """What the processor does: a new state of every zone at each tick, until cancelled."""
+    while True:
+        await cache.write([state_of(zone, now_ms()) for zone in zones])
+        await asyncio.sleep(_TICK_S)
+
+
 async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitStack) -> ASGIApp:
     """The price API; its Redis gets a new tick of every zone every five seconds."""
     catalogue = load_catalogue(None)
@@ -126,14 +135,7 @@ async def prices(redis_url: str, memo_ms: int, drain: Drain, stack: AsyncExitSta
         policy=lambda: policy,
         guards=CallGuards(breakers=breakers, observers=(health, metrics.calls)),
     )
-
-    async def ticking() -> None:
-        while True:
-            await cache.write([state_of(zone, now_ms()) for zone in catalogue.zones])
-            await asyncio.sleep(_TICK_S)
-
-    task = asyncio.create_task(ticking())
-    stack.callback(task.cancel)
+    await stack.enter_async_context(in_background("ticks", ticking(cache, catalogue.zones)))
     ladder = Ladder(
         cache=rungs.redis,
         store=rungs.database,
