@@ -20,26 +20,37 @@ from streaming.events.codec import decode
 from streaming.topics import INPUTS, ensure_topics, full_name
 from tests.support.kafka_log import HOUR_MS, Reading, event_producer, ride_requests, wall_ms
 from tests.support.reader_process import timing_of
+from tests.support.servers import kafka_config_for
+from tests.support.waiting import WITHIN_S
 
 OUTAGE_S = float(os.environ.get("READER_OUTAGE_S", "6"))
 SESSION_MS = 3_000
 SLOTS = 6
 HALF = SLOTS // 2
-GROUP = "group"
 
 
 @pytest.fixture
-async def config(own_kafka) -> KafkaConfig:
-    config = KafkaConfig(bootstrap_servers=own_kafka.bootstrap_servers, request_timeout_ms=1_500)
+async def config(kafka_to_hurt, topic_prefix) -> KafkaConfig:
+    config = kafka_config_for(kafka_to_hurt, topic_prefix, request_timeout_ms=1_500)
     await ensure_topics(config, timeout_s=20)
     return config
+
+
+def group_of(config: KafkaConfig) -> str:
+    return f"{config.topic_prefix}group"
 
 
 def reader_of(config: KafkaConfig, instance_id: str | None = None) -> LogReader:
     topics = [full_name(config, topic) for topic in INPUTS]
     timing = timing_of(SESSION_MS)
     return LogReader(
-        config, topics, GROUP, instance_id, rewind_ms=HOUR_MS, now_ms=wall_ms, timing=timing
+        config,
+        topics,
+        group_of(config),
+        instance_id,
+        rewind_ms=HOUR_MS,
+        now_ms=wall_ms,
+        timing=timing,
     )
 
 
@@ -68,7 +79,7 @@ class Member:
 
 @asynccontextmanager
 async def member(config: KafkaConfig, instance_id: str = "") -> AsyncIterator[Member]:
-    words = [config.bootstrap_servers, config.topic_prefix, GROUP, str(SESSION_MS)]
+    words = [config.bootstrap_servers, config.topic_prefix, group_of(config), str(SESSION_MS)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.support.reader_process", *words, *filter(None, [instance_id])),
@@ -82,7 +93,7 @@ async def member(config: KafkaConfig, instance_id: str = "") -> AsyncIterator[Me
         await started.kill()
 
 
-async def poll_until(reading: Reading, condition, within_s: float = 30) -> None:
+async def poll_until(reading: Reading, condition, within_s: float = WITHIN_S) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await reading.poll(0.1)
@@ -115,7 +126,7 @@ async def test_static_member_that_is_killed_and_comes_back_moves_nothing(config)
 
 @pytest.mark.timeout(OUTAGE_S + 90)
 @pytest.mark.parametrize("instance_id", [None, pytest.param("static", marks=pytest.mark.soak)])
-async def test_outage_brings_every_event_once_and_no_slot_moves(own_kafka, config, instance_id):
+async def test_outage_brings_every_event_once_and_no_slot_moves(kafka_to_hurt, config, instance_id):
     topic = full_name(config, INPUTS[0])
     async with (
         event_producer(config) as producer,
@@ -124,10 +135,10 @@ async def test_outage_brings_every_event_once_and_no_slot_moves(own_kafka, confi
         reading = Reading(reader)
         await producer.send(topic, ride_requests(range(100), keys=24), timeout_s=10)
         await poll_until(reading, lambda: len(reading.records) == 100)
-        await own_kafka.kill()
+        await kafka_to_hurt.kill()
         began_s = time.monotonic()
         await poll_until(reading, lambda: time.monotonic() - began_s > OUTAGE_S, OUTAGE_S + 10)
-        await own_kafka.start()
+        await kafka_to_hurt.start()
         await producer.send(topic, ride_requests(range(100, 200), keys=24), timeout_s=20)
         await poll_until(reading, lambda: len(numbers_of(reading)) >= 200)
         await reading.poll(0.5)

@@ -204,7 +204,7 @@ async def test_unreadable_records_do_not_stop_their_partition(
 ):
     topic = full_name(kafka_config, "ride-requests")
     producer = AIOKafkaProducer(bootstrap_servers=kafka_config.bootstrap_servers)
-    async with asyncio.timeout(30), producer:
+    async with asyncio.timeout(60), producer:
         await producer.send_and_wait(topic, b"no json", key=b"ams", headers=headers())
         await producer.send_and_wait(topic, b"{}", key=b"ams", headers=headers("other.v1"))
         newer = RIDE_REQUEST.replace(".v1", ".v9")
@@ -223,9 +223,9 @@ async def test_unreadable_records_do_not_stop_their_partition(
 
 
 async def test_processor_ends_in_time_with_broker_frozen(
-    own_kafka, own_directory, database_url, redis_url, zones
+    kafka_to_hurt, topic_prefix, own_directory, database_url, redis_url, zones
 ):
-    kafka = servers.kafka_config_for(own_kafka, "frozen.")
+    kafka = servers.kafka_config_for(kafka_to_hurt, topic_prefix)
     await ensure_topics(kafka, timeout_s=30)
     values = environment(
         database_url=database_url,
@@ -237,17 +237,17 @@ async def test_processor_ends_in_time_with_broker_frozen(
     code, printed = await run_once("migrate", settings=values, directory=own_directory)
     assert code == 0, printed
     async with processor(values, own_directory, "p1") as only:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while "partition opened" not in only.log:
                 await asyncio.sleep(0.1)
-        own_kafka.freeze()
+        kafka_to_hurt.freeze()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while "no answer within the deadline" not in only.log:
                     await asyncio.sleep(0.1)
             assert await only.stop() == 0, only.log
         finally:
-            own_kafka.thaw()
+            kafka_to_hurt.thaw()
 
 
 def headers(event_type=RIDE_REQUEST):
