@@ -154,7 +154,7 @@ class DeadLetters:
         self._used += 1
         self.sent[error.reason] += 1
         _log.warning(
-            "dead letter",
+            "record dead-lettered",
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,

@@ -2,6 +2,7 @@
 
     StreamingError
     ├── InvalidMessage           a record that cannot be read, or an event that cannot be written
+    ├── UnreadableRecord         bytes that are no packed record (`events.packing`)
     └── BrokerError              Kafka did not do its part (catch this one)
         ├── BrokerUnavailable        not reachable, or not able just now; nothing was done
         │   ├── TopicMissing             no such topic yet; a dead broker can look the same
@@ -12,7 +13,8 @@
         │   └── AccessRefused            credentials or permissions
         ├── MembershipLost           the partition belongs to another member of the group by now
         ├── InstanceFenced           another process runs under the same instance id
-        └── SequenceBroken           the producer's numbering has a hole; only a new producer helps
+        ├── SequenceBroken           the producer's numbering has a gap; only a new producer helps
+        └── BatchFailed              of a whole batch, with what helps (`producing.batch_errors`)
 
 aiokafka's errors are mapped to these leaves in one place, `streaming.translation`.
 """

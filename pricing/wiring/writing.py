@@ -1,4 +1,4 @@
-"""Puts the write path together: spool, pump, Kafka, dead letters, answers by key.
+"""Builds the write path: spool, pump, Kafka, dead letters, answers by key.
 
 Opening touches Kafka only in the background. A disk that does not work is no reason not to start
 either: prices go on, and events are refused.
@@ -80,7 +80,7 @@ async def open_write_path(
                 claimed_spool(home, config, observers=(metrics,))
             )
         except (SpoolError, OSError) as error:
-            _log.error("events are refused: no spool", state_dir=str(home), error=str(error))
+            _log.error("spool not opened", state_dir=str(home), error=str(error))
             yield WritePath(publisher=NoPublisher(), answers=IdempotencyStore(), delivery=None)
             return
         path = settings.state_dir / ANSWERS / f"{spool.directory.name}.db"

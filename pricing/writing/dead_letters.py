@@ -74,7 +74,13 @@ class DeadLetterRecorder:
             raise NeedsOperator("the dead letters are full", group=None) from error
         except OSError as error:
             raise NeedsOperator("the disk takes no dead letter", group=None) from error
-        _log.error("dead letter", lane=lane, id=letter.id, reason=failure.reason, code=failure.code)
+        _log.error(
+            "record dead-lettered",
+            lane=lane,
+            id=letter.id,
+            reason=failure.reason,
+            code=failure.code,
+        )
         await self._copy(letter)
 
     async def run(self, on_round: Callable[[float], None]) -> None:

@@ -53,7 +53,7 @@ async def opened_journal(path: Path) -> AsyncIterator[OpenedJournal]:
     try:
         connection, known = await loop.run_in_executor(thread, _open, path)
     except (sqlite3.Error, OSError) as error:
-        _log.error("answers by key are kept in memory only", error=str(error))
+        _log.error("answers by key not opened, kept in memory only", error=str(error))
         yield OpenedJournal(None, ())
         return
     journal = SqliteJournal(connection, thread)
@@ -68,7 +68,7 @@ def _open(path: Path) -> tuple[sqlite3.Connection, list[Remembered]]:
     try:
         return _load(path)
     except sqlite3.DatabaseError as error:
-        _log.error("answers by key cannot be read, beginning anew", error=str(error))
+        _log.error("answers by key not read, begun anew", error=str(error))
         path.replace(path.with_suffix(".broken"))
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -51,7 +51,7 @@ async def create_topics(
 def warn_of_clashes(clashes: Iterable[TopicClash]) -> None:
     """Name every topic that is not as it must be; only a person can decide what becomes of it."""
     for clash in clashes:
-        _log.warning("a topic is not as it must be", clash=str(clash))
+        _log.warning("topic differs", clash=str(clash))
 
 
 @asynccontextmanager
@@ -71,5 +71,5 @@ async def _keep_topics(config: KafkaConfig, on_retry: OnRetry) -> None:
             warn_of_clashes(clashes - told)
             told = clashes
         except Exception:  # noqa: BLE001 - a fault here costs missing topics, no process
-            _log.exception("topics cannot be seen to")
+            _log.exception("topics not kept")
         await asyncio.sleep(_EVERY_S)

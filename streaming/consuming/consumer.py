@@ -63,8 +63,8 @@ class LogReader:
             timing=self._timing,
         )
         self._slots = self._member.slots
-        self._drain = RecordFetch(self._member, self._timing.max_records)
-        self._taking: tuple[AIOKafkaConsumer, asyncio.Task[Fetched]] | None = None
+        self._fetch = RecordFetch(self._member, self._timing.max_records)
+        self._fetching: tuple[AIOKafkaConsumer, asyncio.Task[Fetched]] | None = None
 
     async def __aenter__(self) -> Self:
         self._member.start()
@@ -76,9 +76,9 @@ class LogReader:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._taking is not None:
-            self._taking[1].cancel()
-            await asyncio.wait({self._taking[1]})
+        if self._fetching is not None:
+            self._fetching[1].cancel()
+            await asyncio.wait({self._fetching[1]})
         await self._member.stop()
 
     async def poll(self, timeout_s: float) -> Polled:
@@ -133,7 +133,7 @@ class LogReader:
                 await coordinator.ensure_coordinator_known()
                 await coordinator._do_commit_offsets(None, values)  # noqa: SLF001 - see above
         except MembershipLost as error:
-            _log.info("commit dropped", slot=slot, reason=error.reason)
+            _log.info("commit dropped", slot=slot, error=error.reason)
             return False
         return True
 
@@ -178,30 +178,31 @@ class LogReader:
     async def _take(self, wait_s: float) -> Sequence[ConsumedRecord]:
         """Records, or nothing after `wait_s` or on news.
 
-        The task that drains the driver outlives a poll: cancelling `getmany` leaves the
+        The task that fetches from the driver outlives a poll: cancelling `getmany` leaves the
         consumer "busy", and through a rebalance it waits without an end.
         """
         self._member.news.clear()
         news = asyncio.ensure_future(self._member.news.wait())
-        taking = self._current_take()
+        # Made before the wait and kept after it: what it gives is handed out by a later poll.
+        fetching = self._current_fetch()
         try:
             await asyncio.wait(
-                {news} if taking is None else {news, taking},
+                {news} if fetching is None else {news, fetching},
                 timeout=max(wait_s, 0),
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             news.cancel()
-        if taking is None or not taking.done():
+        if fetching is None or not fetching.done():
             return ()
-        self._taking = None
-        return self._drain.accept(taking.result())
+        self._fetching = None
+        return self._fetch.accept(fetching.result())
 
-    def _current_take(self) -> asyncio.Task[Fetched] | None:
+    def _current_fetch(self) -> asyncio.Task[Fetched] | None:
         consumer = self._member.consumer
-        if self._taking is not None and self._taking[0] is not consumer:
-            self._taking[1].cancel()  # its consumer is gone, and so are its slots
-            self._taking = None
-        if self._taking is None and consumer is not None:
-            self._taking = consumer, asyncio.create_task(self._drain.take(consumer))
-        return None if self._taking is None else self._taking[1]
+        if self._fetching is not None and self._fetching[0] is not consumer:
+            self._fetching[1].cancel()  # its consumer is gone, and so are its slots
+            self._fetching = None
+        if self._fetching is None and consumer is not None:
+            self._fetching = consumer, asyncio.create_task(self._fetch.take(consumer))
+        return None if self._fetching is None else self._fetching[1]

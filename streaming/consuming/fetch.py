@@ -18,7 +18,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from streaming.consuming.group import GroupMember
-from streaming.consuming.records import ConsumedRecord
+from streaming.consuming.records import ConsumedRecord, as_consumed
 from streaming.consuming.slots import Partition
 from streaming.consuming.unparsable import (
     Item,
@@ -32,7 +32,7 @@ from streaming.translation import translated
 
 _log = structlog.get_logger(__name__)
 
-_DRAIN_MS = 500
+_FETCH_MS = 500
 """One `getmany`; a poll that waits longer makes several."""
 _CALM_S = 0.2
 """After an error, so that one that comes back at once makes no busy loop."""
@@ -64,25 +64,26 @@ class RecordFetch:
         items: Sequence[Item] = ()
         try:
             self._check_alive(consumer)
-            batches = await consumer.getmany(timeout_ms=_DRAIN_MS, max_records=self._max_records)
+            batches = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=self._max_records)
             items = [record for records in batches.values() for record in records]
         except Exception as error:  # noqa: BLE001 - parsing a strange record may raise anything
             mend_fetch_count(consumer)
             items = await self._after(consumer, error)
         return Fetched(self._slots.epoch, items, await self._positions(consumer))
 
-    def accept(self, drained: Fetched) -> list[ConsumedRecord]:
+    def accept(self, fetched: Fetched) -> list[ConsumedRecord]:
         """The records to hand out; the slots' positions move behind them."""
-        if drained.epoch != self._slots.epoch:
+        if fetched.epoch != self._slots.epoch:
             return []
         records = []
-        for item in drained.items:
+        for item in fetched.items:
             partition = (item.topic, item.partition)
             position = self._slots.position(partition)
+            # After a seek the driver may still hand out what it had buffered from before.
             if position is not None and item.offset >= position:
                 self._slots.advance(partition, item.offset + 1)
-                records.append(_record(item))
-        for partition, offset in drained.positions.items():
+                records.append(_consumed(item))
+        for partition, offset in fetched.positions.items():
             self._slots.advance(partition, offset)  # behind control records and compacted ones
         return records
 
@@ -103,6 +104,7 @@ class RecordFetch:
 
     async def _after(self, consumer: AIOKafkaConsumer, error: Exception) -> Sequence[Item]:
         if isinstance(error, OffsetOutOfRangeError):
+            # Retention passed the place: look for a start by the clock again, as after a join.
             for partition in error.args[0]:
                 _log.warning("place in the log is gone", slot=partition.partition)
                 self._member.reopen(partition.partition)
@@ -111,13 +113,14 @@ class RecordFetch:
             return await self._around(consumer)
         if not await self._member.check_replaced():
             cause = translated(error)
-            _log.warning("reading failed", reason=str(cause))
+            _log.warning("fetch failed", error=str(cause))
             await asyncio.sleep(_CALM_S)
             if isinstance(cause, BrokerRefused):
                 raise cause from error
         return ()
 
     async def _around(self, consumer: AIOKafkaConsumer) -> Sequence[Item]:
+        # Below here other tasks run, so a rebalance may change the slots at each await.
         epoch = self._slots.epoch
         places = {
             TopicPartition(*partition): self._slots.position(partition)
@@ -143,15 +146,7 @@ class RecordFetch:
         return items
 
 
-def _record(item: Item) -> ConsumedRecord:
+def _consumed(item: Item) -> ConsumedRecord:
     if isinstance(item, UnreadableOffset):
         return ConsumedRecord(item.topic, item.partition, item.offset, 0, None, None, ())
-    return ConsumedRecord(
-        item.topic,
-        item.partition,
-        item.offset,
-        item.timestamp,
-        item.key,
-        item.value,
-        tuple(item.headers),
-    )
+    return as_consumed(item)

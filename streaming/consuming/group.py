@@ -39,7 +39,9 @@ from streaming.translation import translated, translating
 _log = structlog.get_logger(__name__)
 
 _STOP_S = 2.0
+"""For leaving the group in order; after it the client is cut off."""
 _JOIN_MARGIN_MS = 5_000
+"""A join lasts until every member has answered, which takes a dead one's whole session."""
 _MISSING = "a topic to read is not there yet"
 _UNEVEN = "the topics to read have different numbers of partitions"
 
@@ -124,10 +126,10 @@ class GroupMember:
             try:
                 consumer = self._new_consumer()
             except OSError as error:  # the CA file
-                _log.warning("consumer not started", reason=str(translated(error)))
+                _log.warning("consumer not started", error=str(translated(error)))
             else:
                 await self._live(consumer)
-                if self._member:
+                if self._member:  # it was in the group, so what ended it is news: begin small
                     waits = growing_waits()
             await asyncio.sleep(next(waits))
 
@@ -156,6 +158,7 @@ class GroupMember:
             async with asyncio.timeout(3 * self._config.request_timeout_ms / 1000):
                 await bootstrapped(consumer.start())
                 await self._check_topics(consumer)
+            # Before subscribing: the first rebalance asks for it.
             self.consumer = consumer
             consumer.subscribe(self._topics, listener=_Rebalances(self))
             self.news.set()
@@ -165,8 +168,9 @@ class GroupMember:
                 await self._open_waiting(consumer)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may succeed
             cause = await why_start_failed(self._config, error)
-            _log.warning("consumer not started", group=self._group_id, reason=str(cause))
+            _log.warning("consumer not started", group=self._group_id, error=str(cause))
         finally:
+            # Before the stop, which may take seconds: nobody is to ask a consumer that ends.
             self.consumer = None
             self.slots.revoke()
             self.news.set()
@@ -234,7 +238,7 @@ class GroupMember:
             try:
                 await self._open(consumer, self.slots.waiting)
             except BrokerError as error:
-                _log.warning("slots not opened yet", group=self._group_id, reason=str(error))
+                _log.warning("slots not opened yet", group=self._group_id, error=str(error))
                 await asyncio.sleep(next(waits))
 
     async def _open(self, consumer: AIOKafkaConsumer, slots: Sequence[int]) -> None:
@@ -245,7 +249,8 @@ class GroupMember:
             async with asyncio.timeout(self._config.request_timeout_ms / 1000):
                 starts = await starts_at(consumer, partitions, since_ms)
         if epoch != self.slots.epoch:
-            return
+            return  # a rebalance came while the broker was asked; it gave new slots to open
+        # No await from here on: a slot is open exactly when the driver stands at its start.
         for partition, offset in starts.items():
             consumer.seek(partition, offset)
             if (partition.topic, partition.partition) not in self.slots.paused:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from aiokafka.structs import ConsumerRecord
+
 from streaming.events.codec import Header
 
 
@@ -24,6 +26,19 @@ class ConsumedRecord:
     key: bytes | None
     value: bytes | None
     headers: tuple[Header, ...]
+
+
+def as_consumed(record: ConsumerRecord[bytes, bytes]) -> ConsumedRecord:
+    """The driver's record as ours."""
+    return ConsumedRecord(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.key,
+        record.value,
+        tuple(record.headers),
+    )
 
 
 class Committed(NamedTuple):

@@ -24,7 +24,7 @@ from streaming.connection import (
     growing_waits,
 )
 from streaming.consuming.offsets import log_ends
-from streaming.consuming.records import ConsumedRecord
+from streaming.consuming.records import ConsumedRecord, as_consumed
 from streaming.consuming.unparsable import (
     Item,
     UnreadableOffset,
@@ -67,10 +67,6 @@ class TopicTailReader:
         trace: TracebackType | None,
     ) -> None:
         await self.rest()
-
-    @property
-    def is_connected(self) -> bool:
-        return self._consumer is not None
 
     async def read(self, timeout_s: float) -> list[ConsumedRecord]:
         """What came since the last read, in the order of each partition.
@@ -138,7 +134,7 @@ class TopicTailReader:
             taken += await self._take(consumer)
             for partition in self._partitions:
                 self._positions[partition] = await consumer.position(partition)
-        return [_record(item) for item in taken if not isinstance(item, UnreadableOffset)]
+        return [as_consumed(item) for item in taken if not isinstance(item, UnreadableOffset)]
 
     async def _take(self, consumer: AIOKafkaConsumer) -> Sequence[Item]:
         try:
@@ -149,15 +145,3 @@ class TopicTailReader:
                 raise
             return await read_around(consumer, self._positions)
         return [record for records in batches.values() for record in records]
-
-
-def _record(item: Any) -> ConsumedRecord:
-    return ConsumedRecord(
-        item.topic,
-        item.partition,
-        item.offset,
-        item.timestamp,
-        item.key,
-        item.value,
-        tuple(item.headers),
-    )

@@ -87,7 +87,7 @@ async def _read_one(
             raise
     consumer.seek(partition, offset)
     items: list[Item] = []
-    behind_hole = False
+    is_past_gap = False
     while len(items) < _RECORDS_AT_MOST:
         try:
             records = await _take(consumer, partition, 1)
@@ -95,10 +95,10 @@ async def _read_one(
             if not is_parse_error(error):
                 raise
             items.append(await _step_over(consumer, partition, error))
-            behind_hole = True
+            is_past_gap = True
             continue
         items += records
-        if behind_hole or not records:
+        if is_past_gap or not records:
             break
     return items
 

@@ -1,4 +1,4 @@
 """The events and their wire form: types, CloudEvents codec, schemas, packed records. Pure.
 
-Imports `streaming`'s errors and topics; no client of Kafka.
+Imports `streaming.errors` alone; no client of Kafka.
 """

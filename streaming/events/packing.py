@@ -8,6 +8,7 @@ All lengths are varints; -1 stands for "there is none".
 
 from __future__ import annotations
 
+from streaming.errors import StreamingError
 from streaming.events.codec import Header, WireRecord
 from streaming.events.varint import decode_varint, encode_varint, varint
 
@@ -17,7 +18,7 @@ _NAMES: dict[str, bytes] = {}
 _NAMES_AT_MOST = 100
 
 
-class UnreadableRecord(Exception):
+class UnreadableRecord(StreamingError):
     """Bytes that `pack` did not make, or another release did."""
 
 

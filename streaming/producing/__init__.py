@@ -1,4 +1,5 @@
 """Sending: whole batches to chosen partitions, and how each of them ended.
 
-Imports `streaming.events` and the package's own words; aiokafka's producer lives here.
+Imports `streaming.events`, `streaming.topics` and the words below them; aiokafka's producer
+lives here.
 """

@@ -41,7 +41,7 @@ _log = structlog.get_logger(__name__)
 _READY_S = 1.0
 """How long a batch waits for a producer before it goes back to the caller."""
 _SETTLE_S = 1.0
-"""How long the other partitions' batches may still use a producer that one partition burnt."""
+"""How long the other partitions' batches may still use a producer after one batch failed."""
 _CLOSE_S = 0.5
 _ABANDON_S = 0.2
 _REQUEST_BYTES = 64 * 1024 * 1024
@@ -65,7 +65,7 @@ class BatchSender:
         self._generation: Generation | None = None
         self._changed = asyncio.Event()
         self._last_failure: BatchFailed | None = None
-        self._room = ByteBudget(_REQUEST_BYTES)
+        self._in_flight = ByteBudget(_REQUEST_BYTES)
         self._keeper: asyncio.Task[None] | None = None
         self.renewals: Counter[str] = Counter()
         """Producers given up, by cause: a constant text."""
@@ -94,7 +94,8 @@ class BatchSender:
         cancelled; the outcome is unknown then. Raises `BatchFailed`, and `UnreadableRecord`
         where nothing was sent.
         """
-        async with self._room.taken(size):
+        # The bytes first: a generation asked for before the wait may be over after it.
+        async with self._in_flight.taken(size):
             generation = await self._ready(_READY_S)
             try:
                 await generation.send(topic, partition, records, int(self._now() * 1000))
@@ -161,6 +162,7 @@ class BatchSender:
             await generation.start()
             self._turn_to(generation)
             await generation.failed.wait()
+            # No new batch from here on: what fails below must not be told twice.
             self._turn_to(None)
             flush_s = _ABANDON_S
             self.renewals[generation.cause] += 1
@@ -176,12 +178,14 @@ class BatchSender:
         self._generation = generation
         if generation is not None:
             self._last_failure = None
+        # A new event for each change: one that is set and cleared would lose waiters that have
+        # not run yet.
         self._changed.set()
         self._changed = asyncio.Event()
 
     def _note(self, failure: BatchFailed) -> None:
         if self._last_failure is None or self._last_failure.reason != failure.reason:
-            _log.warning("kafka producer not started", reason=str(failure))
+            _log.warning("kafka producer not started", error=str(failure))
         self._last_failure = failure
 
 

@@ -1,6 +1,6 @@
 """One aiokafka producer for batches, from its start to its end.
 
-A failed batch leaves a hole in the idempotent numbering of its partition: every later batch of
+A failed batch leaves a gap in the idempotent numbering of its partition: every later batch of
 that partition would be refused. So a producer lives until its first failure, and then the next
 one takes over. That is a generation.
 """
@@ -28,6 +28,7 @@ from streaming.producing.record_batch import RecordBatch
 from streaming.topics import batch_bytes_at_most
 
 _PATIENCE_S = 1e9
+"""For ever: who sends decides when a batch has taken too long."""
 
 
 class Generation:
@@ -42,9 +43,9 @@ class Generation:
         )
         if config.idempotence:
             # aiokafka fails a batch whose partition has had no leader for `request_timeout_ms`,
-            # and that would burn the producer at each slow restart of a broker. There is no
-            # setting for it (0.14, pinned). Without idempotence nothing burns, and a batch
-            # has to come back so that it gets a new time stamp.
+            # and each slow restart of a broker would cost a producer. There is no setting for it
+            # (0.14, pinned). Without idempotence a failed batch costs no producer, and it has
+            # to come back so that it gets a new time stamp.
             self._producer._message_accumulator._batch_ttl = _PATIENCE_S  # noqa: SLF001
         self._under_way: set[asyncio.Future[Any]] = set()
         self._acked: set[TopicPartition] = set()
@@ -128,7 +129,7 @@ class Generation:
         try:
             async with asyncio.timeout(2 * self._timeout_s):
                 known = await self._producer.partitions_for(place.topic)
-                _check(known, place)
+                _check_partition(known, place)
                 ack: asyncio.Future[Any] = await self._producer.send_batch(
                     batch, place.topic, partition=place.partition
                 )
@@ -141,7 +142,7 @@ class Generation:
     def _failure(self, place: TopicPartition, error: BaseException) -> BatchFailed:
         failure = failure_of(error, may_be_in_log=True)
         if failure.code == SEQUENCE_GAP:
-            # A hole in the numbering that we did not make: the broker's log was cut.
+            # A gap in the numbering that we did not make: the broker's log was cut.
             failure.lost_records = place in self._acked and place not in self._refused
         self._refused.add(place)
         self.fail(failure.reason)
@@ -155,7 +156,7 @@ def _batch(topic: str, records: Sequence[bytes], timestamp_ms: int) -> RecordBat
     return batch
 
 
-def _check(known: Collection[int], place: TopicPartition) -> None:
+def _check_partition(known: Collection[int], place: TopicPartition) -> None:
     """Refuse what aiokafka would fail on by assertion."""
     if place.partition not in known:
         raise BatchFailed(

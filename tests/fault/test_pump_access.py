@@ -90,11 +90,9 @@ async def test_revoked_permission_parks_the_topic_and_ends_when_granted(guarded,
         assert first.status == "sent"
         deny = Rule(Operation.WRITE, rides, permission=Permission.DENY)
         await add_rules(guarded.port, deny)
-        path.publisher._wait_s = 0.1
         events = [ride_request(number) for number in range(2, 30)]
-        await path.publisher.publish("ride-requests", events)
+        await path.publishing(wait_s=0.1).publish("ride-requests", events)
         await until(lambda: ("parked", rides, "29") in alarms(path), "parked")
-        path.publisher._wait_s = 5
         (other,) = await path.publisher.publish("driver-status", [ride_request(99)])
         assert other.status == "sent"
         await remove_rules(guarded.port, deny)
@@ -121,8 +119,7 @@ async def test_password_that_changes_while_running_is_told_as_such(guarded, tmp_
         guarded.password = "other"
         await guarded.kill()
         await guarded.start()
-        path.publisher._wait_s = 0.1
-        await path.publisher.publish("ride-requests", [ride_request()])
+        await path.publishing(wait_s=0.1).publish("ride-requests", [ride_request()])
         await until(lambda: any(code == "58" for _, _, code in alarms(path)), "told")
         guarded.password = "right"
         await guarded.kill()

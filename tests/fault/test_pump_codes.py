@@ -95,8 +95,8 @@ async def test_poison_is_found_among_500_and_alone_put_aside(kafka, proxy, confi
     assert len(log) == len(wanted)
 
 
-async def test_lanes_that_share_a_burnt_producer_all_go_on(kafka, proxy, config, tmp_path):
-    """One lane's batch burns it; the others' were handed over, and are never answered."""
+async def test_lanes_that_share_a_failed_producer_all_go_on(kafka, proxy, config, tmp_path):
+    """One lane's batch makes it fail; the others' were handed over, and are never answered."""
     async with pumped(config, tmp_path, wait_s=0.01) as path:
         await path.publisher.publish("ride-requests", ride_requests(range(60), keys=24))
         await until(lambda: not path.spool.stats().records, "delivered")

@@ -187,7 +187,7 @@ async def test_reader_refuses_topics_that_do_not_match(config, admin):
     with structlog.testing.capture_logs() as logs:
         async with reader_of(config, topics=[topics_of(config)[0], prices]) as reader:
             assert not (await Reading(reader).poll(1)).opened
-    assert any("different numbers of partitions" in line.get("reason", "") for line in logs)
+    assert any("different numbers of partitions" in line.get("error", "") for line in logs)
 
 
 async def test_reader_gives_up_slots_when_topics_stop_to_match(config, admin):

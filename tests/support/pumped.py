@@ -43,6 +43,15 @@ class Pumped:
     publisher: SpoolPublisher
     box: DeadLetterBox
 
+    def publishing(self, *, wait_s: float) -> SpoolPublisher:
+        """A publisher into the same spool that waits for Kafka as long as this."""
+        return SpoolPublisher(self.spool, self.pump.delivery_waiters, self.config, wait_s=wait_s)
+
+    @property
+    def outage_s(self) -> float:
+        """How long nothing has got through."""
+        return self.pump.gate.outage_s(asyncio.get_running_loop().time())
+
     @property
     def renewals(self) -> int:
         return sum(self.sender.renewals.values())
