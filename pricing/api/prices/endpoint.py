@@ -116,64 +116,57 @@ def _unknown(zone_id: str) -> bytes:
     return orjson.dumps({"zone_id": zone_id, "error": _UNKNOWN})
 
 
+_NOT_MODIFIED: Responses = {304: {"description": "The state is the one of `If-None-Match`."}}
+_OF_ZONE = Operation(
+    method="GET",
+    path=PATH,
+    operation_id="getZonePrice",
+    tag="prices",
+    summary="Price of a zone",
+    description=_ALWAYS,
+    answer=PriceAnswer,
+    example=_EXAMPLE,
+    headers=_CACHING,
+    problems=(UNKNOWN_ZONE,),
+    parameters=(ZONE_ID, _IF_NONE_MATCH),
+    other=_NOT_MODIFIED,
+)
+_AT_PLACE = Operation(
+    method="GET",
+    path="/api/v1/price",
+    operation_id="getPriceAtPlace",
+    tag="prices",
+    summary="Price at a place",
+    description=f"The price of the zone that the place lies in. {_ALWAYS}",
+    answer=PriceAnswer,
+    example=_EXAMPLE,
+    headers=_CACHING,
+    problems=(OUTSIDE_ZONES, INVALID_INPUT),
+    parameters=(*query_parameters(Place), _IF_NONE_MATCH),
+    other=_NOT_MODIFIED,
+)
+_OF_ZONES = Operation(
+    method="POST",
+    path="/api/v1/prices",
+    operation_id="getPrices",
+    tag="prices",
+    summary=f"Prices of up to {MAX_BATCH} zones",
+    description="One answer per id, in the order asked; 200 also when some are unknown.",
+    answer=PriceAnswers,
+    example={
+        "data": [_EXAMPLE, {"zone_id": "nowhere", "error": _UNKNOWN}],
+        "mode": "normal",
+    },
+    problems=(*BODY_PROBLEMS, INVALID_INPUT),
+    body={
+        "schema": reference(PriceBatch),
+        "example": {"zone_ids": ["161", "nowhere"]},
+    },
+)
+
+
 def add_prices(app: FastAPI, parts: ApiDependencies, reader: PriceReader) -> None:
     prices = _Prices(parts, reader)
-    not_modified: Responses = {304: {"description": "The state is the one of `If-None-Match`."}}
-    add(
-        app,
-        prices.of_zone,
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="getZonePrice",
-            tag="prices",
-            summary="Price of a zone",
-            description=_ALWAYS,
-            answer=PriceAnswer,
-            example=_EXAMPLE,
-            headers=_CACHING,
-            problems=(UNKNOWN_ZONE,),
-            parameters=(ZONE_ID, _IF_NONE_MATCH),
-            other=not_modified,
-        ),
-    )
-    add(
-        app,
-        prices.at_place,
-        Operation(
-            method="GET",
-            path="/api/v1/price",
-            operation_id="getPriceAtPlace",
-            tag="prices",
-            summary="Price at a place",
-            description=f"The price of the zone that the place lies in. {_ALWAYS}",
-            answer=PriceAnswer,
-            example=_EXAMPLE,
-            headers=_CACHING,
-            problems=(OUTSIDE_ZONES, INVALID_INPUT),
-            parameters=(*query_parameters(Place), _IF_NONE_MATCH),
-            other=not_modified,
-        ),
-    )
-    add(
-        app,
-        prices.of_zones,
-        Operation(
-            method="POST",
-            path="/api/v1/prices",
-            operation_id="getPrices",
-            tag="prices",
-            summary=f"Prices of up to {MAX_BATCH} zones",
-            description="One answer per id, in the order asked; 200 also when some are unknown.",
-            answer=PriceAnswers,
-            example={
-                "data": [_EXAMPLE, {"zone_id": "nowhere", "error": _UNKNOWN}],
-                "mode": "normal",
-            },
-            problems=(*BODY_PROBLEMS, INVALID_INPUT),
-            body={
-                "schema": reference(PriceBatch),
-                "example": {"zone_ids": ["161", "nowhere"]},
-            },
-        ),
-    )
+    add(app, prices.of_zone, _OF_ZONE)
+    add(app, prices.at_place, _AT_PLACE)
+    add(app, prices.of_zones, _OF_ZONES)
