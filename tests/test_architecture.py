@@ -13,6 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pricing", "streaming", "fallback")
 LINES_AT_MOST = 400
+FUNCTION_LINES_AT_MOST = 40
+"""Of a function without its docstring."""
+FILES_AT_MOST = 14
+"""In a room, `__init__` aside: what a stranger takes in at a look."""
+LARGER_ROOMS = {
+    "pricing/api/http": (16, "what every endpoint shares, its schemas and problems among it"),
+    "pricing/cli": (15, "one module a family of commands, and one for what it prints"),
+}
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "service"}
 CLOCKS = {
     "time.time",
@@ -50,6 +58,8 @@ def _relative(path: Path) -> str:
 
 
 OWN = _modules(*PACKAGES)
+ROOMS = sorted({path.parent for path in OWN})
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 ALL = [*OWN, *_modules("tests", "benchmarks", "docs")]
 
 
@@ -96,21 +106,56 @@ def test_pure_module_names_no_clock(path):
     assert not list(_clock_names(ast.parse(path.read_text())))
 
 
-@pytest.mark.parametrize("path", ALL, ids=_relative)
-def test_module_is_named_and_sized_for_one_job(path):
-    assert path.stem not in EMPTY_NAMES
-    assert len(path.read_text().splitlines()) <= LINES_AT_MOST
+def test_modules_are_named_and_sized_for_one_job():
+    assert not [_relative(path) for path in ALL if path.stem in EMPTY_NAMES]
+    assert not [
+        _relative(path) for path in ALL if len(path.read_text().splitlines()) > LINES_AT_MOST
+    ]
 
 
-@pytest.mark.parametrize("path", ALL, ids=_relative)
-def test_module_has_no_bare_except(path):
-    tree = ast.parse(path.read_text())
+def test_modules_have_no_bare_except():
     bare = [
-        node.lineno
-        for node in ast.walk(tree)
+        f"{_relative(path)}:{node.lineno}"
+        for path in ALL
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ExceptHandler) and node.type is None
     ]
     assert not bare
+
+
+def test_functions_are_short():
+    long = [
+        f"{_relative(path)}: {node.name} has {_own_lines(node)} lines"
+        for path in OWN
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, Function) and _own_lines(node) > FUNCTION_LINES_AT_MOST
+    ]
+    assert not long
+
+
+def _own_lines(function: Function) -> int:
+    """Lines of the signature and of what it does, without its docstring."""
+    docstring = function.body[0] if ast.get_docstring(function) else None
+    return _lines(function) - (_lines(docstring) if docstring else 0)
+
+
+def _lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=_relative)
+def test_room_says_what_lives_there_and_is_small(room):
+    assert ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+    files = [path.name for path in room.glob("*.py") if path.stem != "__init__"]
+    most, _why = LARGER_ROOMS.get(_relative(room), (FILES_AT_MOST, ""))
+    assert len(files) <= most, sorted(files)
+
+
+def test_unit_tests_mirror_the_rooms():
+    unit = ROOT / "tests/unit"
+    folders = {path.parent.relative_to(unit) for path in unit.rglob("test_*.py")}
+    rooms = {room.relative_to(ROOT) for room in ROOMS}
+    assert sorted(folders - rooms - {Path()}) == []
 
 
 def test_tests_are_no_packages():
