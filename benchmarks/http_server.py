@@ -24,7 +24,7 @@ from fallback.background import in_background
 from fallback.breaker import PROFILES
 from pricing.api.app import create_app
 from pricing.api.http.dependencies import ApiConfig
-from pricing.api.http.schemas import PriceAnswer
+from pricing.api.schemas.clients import PriceAnswer
 from pricing.api.server import ServerConfig, serve
 from pricing.drain import Drain
 from pricing.health.passive import DEPENDENCIES, PassiveHealth

@@ -19,7 +19,6 @@ LONGER_FUNCTIONS = {"open_read_path": "is about to be taken apart"}
 FILES_AT_MOST = 14
 """In a room, `__init__` aside: what a stranger takes in at a look."""
 LARGER_ROOMS = {
-    "pricing/api/http": (16, "what every endpoint shares, its schemas and problems among it"),
     "pricing/cli": (15, "one module a family of commands, and one for what it prints"),
 }
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "service"}

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from fallback.pump.dead_letters import DeadLetterStats
 from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.model_base import Output
 from pricing.api.http.responses import NO_STORE, json_response
 from pricing.api.http.routing import Operation, add
+from pricing.api.schemas.base import Output
 from streaming.events.event_types import rfc3339
 
 _log = structlog.get_logger(__name__)

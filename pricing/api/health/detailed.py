@@ -19,9 +19,9 @@ from pricing.api.health.breaker_json import breaker_json
 from pricing.api.http.authorization import Endpoint
 from pricing.api.http.degradation import assess_degradation
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.model_base import HealthWord, LevelWord, ModeWord, Output
 from pricing.api.http.responses import NO_STORE, json_response
 from pricing.api.http.routing import Operation, add
+from pricing.api.schemas.base import HealthWord, LevelWord, ModeWord, Output
 from pricing.health.passive import ServiceHealth, Status
 from pricing.mode.policy import ModePolicy
 from pricing.reading.policy import stale_limit_ms

@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from pricing.api.http.degradation import assess_degradation
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.model_base import HealthWord
 from pricing.api.http.problems import NOT_READY, Problem
 from pricing.api.http.responses import NO_STORE, json_response
 from pricing.api.http.routing import Operation, Responses, add, reference
-from pricing.api.http.schemas import Health, Live, Ready
+from pricing.api.schemas.base import HealthWord
+from pricing.api.schemas.clients import Health, Live, Ready
 from pricing.health.passive import ServiceHealth
 from streaming.events.event_types import rfc3339
 

@@ -14,11 +14,11 @@ from fallback.mode import ModeEvent, ModeState
 from fallback.mode.override import Override
 from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.operator_schemas import ModeAnswer, ModeQuery
 from pricing.api.http.problems import BUSY, INVALID_INPUT, Problem
 from pricing.api.http.request_parsing import parse_query, query_parameters
 from pricing.api.http.responses import NO_STORE, json_response
 from pricing.api.http.routing import Operation, add, add_page
+from pricing.api.schemas.operators import ModeAnswer, ModeQuery
 from pricing.mode.current import SystemMode
 
 _MOST_STREAMS = 100

@@ -1,4 +1,4 @@
-"""What every endpoint shares: routes, requests, answers, problems, schemas, authorization.
+"""What every endpoint shares: routes, requests, answers, problems, authorization.
 
 Imports the rooms below `api`, and no endpoint.
 """

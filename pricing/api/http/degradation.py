@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pricing.api.http.model_base import HealthWord
+from pricing.api.schemas.base import HealthWord
 from pricing.health.passive import ServiceHealth
 
 

@@ -22,7 +22,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pricing.access.role import Role
 from pricing.api.http.authorization import Endpoint, guarded
 from pricing.api.http.load_shedding import admitted, writable
-from pricing.api.http.operator_schemas import ForceOpen, SetLevel
 from pricing.api.http.problems import (
     BODY_TOO_LARGE,
     FORBIDDEN,
@@ -36,7 +35,8 @@ from pricing.api.http.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     Kind,
 )
-from pricing.api.http.schemas import DriverStatus, PriceBatch, ProblemDetails, RideRequest
+from pricing.api.schemas.clients import DriverStatus, PriceBatch, ProblemDetails, RideRequest
+from pricing.api.schemas.operators import ForceOpen, SetLevel
 from pricing.mode.admission import Criticality
 
 Responses = dict[int | str, dict[str, Any]]

@@ -27,7 +27,8 @@ from pricing.api.http.problems import (
 )
 from pricing.api.http.request_parsing import json_text, parse
 from pricing.api.http.routing import BODY_PROBLEMS, Operation, add, reference
-from pricing.api.http.schemas import (
+from pricing.api.ingest.idempotency_key import HEADER, PARAMETER, once
+from pricing.api.schemas.clients import (
     DRIVER_STATUS,
     DRIVER_STATUSES,
     MAX_BATCH,
@@ -38,7 +39,6 @@ from pricing.api.http.schemas import (
     RideRequest,
     TakenEvents,
 )
-from pricing.api.ingest.idempotency_key import HEADER, PARAMETER, once
 from pricing.errors import DependencyError
 from pricing.model import Zone
 from pricing.writing.idempotency import Begun

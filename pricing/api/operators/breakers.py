@@ -9,10 +9,10 @@ from fallback.breaker import CircuitBreaker
 from pricing.api.health.breaker_json import breaker_summary_json
 from pricing.api.http.audit_trail import record_action
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.operator_schemas import FORCE_OPEN
 from pricing.api.http.problems import UNKNOWN_BREAKER, Problem
 from pricing.api.http.request_parsing import json_text, parse
 from pricing.api.http.responses import NO_STORE, json_response
+from pricing.api.schemas.operators import FORCE_OPEN
 
 
 class CircuitBreakers:

@@ -14,11 +14,11 @@ from starlette.responses import Response
 from fallback.pump.dead_letters import Letter
 from pricing.api.http.audit_trail import record_action
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.operator_schemas import DeadLettersQuery
 from pricing.api.http.paging import bad_cursor, decode_cursor, encode_cursor
 from pricing.api.http.problems import DEAD_LETTERS_UNAVAILABLE, UNKNOWN_LETTER, Problem
 from pricing.api.http.request_parsing import parse_query
 from pricing.api.http.responses import NO_STORE, json_response
+from pricing.api.schemas.operators import DeadLettersQuery
 from pricing.writing.dead_letters import dead_letter_json
 
 _log = structlog.get_logger(__name__)

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.operator_schemas import PageQuery, ReportQuery
 from pricing.api.http.paging import bad_cursor, decode_cursor, encode_cursor
 from pricing.api.http.request_parsing import parse_query
 from pricing.api.http.responses import NO_STORE, json_response
+from pricing.api.schemas.operators import PageQuery, ReportQuery
 from pricing.errors import DependencyError
 from pricing.stores.operations import LAST, Page, PagePosition
 

@@ -17,7 +17,6 @@ from fallback.mode.override import DEFAULT_S, ForceNeeded, OverrideRefused, Over
 from pricing.api.http.audit_trail import record_action
 from pricing.api.http.authorization import principal_of
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.operator_schemas import SET_LEVEL, SetLevel, SetLevelQuery
 from pricing.api.http.problems import (
     CHANGED_MEANWHILE,
     FORCE_NEEDED,
@@ -27,6 +26,7 @@ from pricing.api.http.problems import (
 )
 from pricing.api.http.request_parsing import json_text, parse, parse_query
 from pricing.api.ingest.idempotency_key import HEADER, once
+from pricing.api.schemas.operators import SET_LEVEL, SetLevel, SetLevelQuery
 from pricing.mode.current import SystemMode
 
 NO_VERSION = "none"

@@ -12,21 +12,6 @@ from pydantic import BaseModel
 from pricing.access.role import Role
 from pricing.api.http.authorization import Endpoint
 from pricing.api.http.dependencies import ApiDependencies
-from pricing.api.http.operator_schemas import (
-    Breakers,
-    DeadLettersQuery,
-    ForceOpen,
-    LetterOutcome,
-    Letters,
-    Listing,
-    OneBreaker,
-    OverrideAnswer,
-    PageQuery,
-    Report,
-    ReportQuery,
-    SetLevel,
-    SetLevelQuery,
-)
 from pricing.api.http.problems import (
     BUSY,
     CHANGED_MEANWHILE,
@@ -46,6 +31,21 @@ from pricing.api.operators.breakers import CircuitBreakers
 from pricing.api.operators.dead_letters import DeadLetters
 from pricing.api.operators.history import History
 from pricing.api.operators.overrides import IF_MATCH, Overrides
+from pricing.api.schemas.operators import (
+    Breakers,
+    DeadLettersQuery,
+    ForceOpen,
+    LetterOutcome,
+    Letters,
+    Listing,
+    OneBreaker,
+    OverrideAnswer,
+    PageQuery,
+    Report,
+    ReportQuery,
+    SetLevel,
+    SetLevelQuery,
+)
 
 _RELIABILITY = "/admin/reliability"
 _LEVEL = f"{_RELIABILITY}/degradation/set-level"

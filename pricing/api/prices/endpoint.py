@@ -20,7 +20,10 @@ from pricing.api.http.request_parsing import (
     query_parameters,
 )
 from pricing.api.http.routing import BODY_PROBLEMS, Operation, Responses, add, reference
-from pricing.api.http.schemas import (
+from pricing.api.prices.fast_path import PATH
+from pricing.api.prices.reader import PriceReader
+from pricing.api.prices.rendering import to_response
+from pricing.api.schemas.clients import (
     MAX_BATCH,
     PRICE_BATCH,
     Place,
@@ -28,9 +31,6 @@ from pricing.api.http.schemas import (
     PriceAnswers,
     PriceBatch,
 )
-from pricing.api.prices.fast_path import PATH
-from pricing.api.prices.reader import PriceReader
-from pricing.api.prices.rendering import to_response
 from pricing.mode.policy import ModePolicy
 from pricing.model import Zone
 

@@ -15,8 +15,8 @@ from pricing.api.http.problems import INVALID_INPUT, UNKNOWN_ZONE, Problem
 from pricing.api.http.request_parsing import ZONE_ID, parse_query, query_parameters
 from pricing.api.http.responses import json_response
 from pricing.api.http.routing import Operation, add
-from pricing.api.http.schemas import ZoneAnswer, ZoneAnswers, ZonePage
 from pricing.api.prices.rendering import amount, factor
+from pricing.api.schemas.clients import ZoneAnswer, ZoneAnswers, ZonePage
 from pricing.model import Zone
 from pricing.zones.catalogue import natural_key
 

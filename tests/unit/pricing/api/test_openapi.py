@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pricing.api.health import probes as health_endpoints
-from pricing.api.http import operator_schemas, schemas
+from pricing.api.schemas import clients, operators
 from pricing.api.http.problems import KINDS
 from pricing.api.http.reference_page import reference_page
 from pricing.api.prices import endpoint as prices
@@ -86,9 +86,9 @@ def test_references_lead_somewhere():
 @pytest.mark.parametrize(
     ("model", "example"),
     [
-        (schemas.PriceAnswer, prices._EXAMPLE),
-        (schemas.ZoneOut, zones._EXAMPLE),
-        (schemas.Health, health_endpoints._EXAMPLE),
+        (clients.PriceAnswer, prices._EXAMPLE),
+        (clients.ZoneOut, zones._EXAMPLE),
+        (clients.Health, health_endpoints._EXAMPLE),
     ],
 )
 def test_example_is_one_of_its_model(model, example):
@@ -102,11 +102,11 @@ def test_examples_of_bodies_are_taken_by_their_models():
         if "requestBody" in operation
     ]
     models = {
-        "/api/v1/prices": schemas.PRICE_BATCH,
-        "/api/v1/events/ride-requests": schemas.RIDE_REQUEST,
-        "/api/v1/events/driver-status": schemas.DRIVER_STATUS,
-        "/admin/reliability/degradation/set-level": operator_schemas.SET_LEVEL,
-        "/admin/reliability/circuit-breakers/{service}/force-open": operator_schemas.FORCE_OPEN,
+        "/api/v1/prices": clients.PRICE_BATCH,
+        "/api/v1/events/ride-requests": clients.RIDE_REQUEST,
+        "/api/v1/events/driver-status": clients.DRIVER_STATUS,
+        "/admin/reliability/degradation/set-level": operators.SET_LEVEL,
+        "/admin/reliability/circuit-breakers/{service}/force-open": operators.FORCE_OPEN,
     }
     assert {path for path, _ in bodies} == models.keys()
     for path, body in bodies:

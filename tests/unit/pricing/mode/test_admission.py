@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from fallback.mode import Level
 from pricing.api.app import create_app
-from pricing.api.http.operator_schemas import Report
 from pricing.api.http.routing import Operation, add
+from pricing.api.schemas.operators import Report
 from pricing.errors import DependencyUnavailable
 from pricing.mode.admission import Admission, Criticality
 from pricing.mode.policy import KNOBS, ModePolicy

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pricing.api.app import ApiConfig
-from pricing.api.http.schemas import Health, Live, Ready
+from pricing.api.schemas.clients import Health, Live, Ready
 from pricing.errors import DependencyUnavailable
 from tests.support.api import World
 from tests.support.zone_states import zone_state

@@ -3,7 +3,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from pricing.api.http.schemas import TakenEvents
+from pricing.api.schemas.clients import TakenEvents
 from pricing.errors import DependencyTimeout, DependencyUnavailable
 from streaming.events.event_types import Event, rfc3339
 from tests.support.api import INSIDE_Z1, NOW_MS, OUTSIDE, World

@@ -3,7 +3,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from pricing.api.http.schemas import PriceAnswer, PriceAnswers
+from pricing.api.schemas.clients import PriceAnswer, PriceAnswers
 from pricing.errors import DependencyTimeout, DependencyUnavailable
 from tests.support.api import INSIDE_Z1, OUTSIDE, World
 from tests.support.zone_states import zone_state

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from fallback.mode import Level
 from pricing.access.auth import NotAuthenticated
 from pricing.api.app import ApiConfig
-from pricing.api.http.schemas import PriceAnswer, PriceAnswers
+from pricing.api.schemas.clients import PriceAnswer, PriceAnswers
 from pricing.errors import DependencyUnavailable
 from pricing.reading.policy import ReadPolicy
 from pricing.reading.surge_limit import SurgeLimit

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pricing.api.http.schemas import ZoneAnswer, ZoneAnswers
+from pricing.api.schemas.clients import ZoneAnswer, ZoneAnswers
 from tests.support.api import World
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from fallback.mode.override import DEFAULT_S, LEAST_REASON, LONGEST_S
-from pricing.api.http.model_base import Input, LevelWord, ModeWord, Output, Query
+from pricing.api.schemas.base import Input, LevelWord, ModeWord, Output, Query
 
 Reason = Annotated[
     str, Field(min_length=LEAST_REASON, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")

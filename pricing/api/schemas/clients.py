@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from fallback.breaker import State
-from pricing.api.http.model_base import HealthWord, Input, ModeWord, Output, Query
+from pricing.api.schemas.base import HealthWord, Input, ModeWord, Output, Query
 from pricing.health.passive import Status
 from pricing.model import Freshness, Source
 from pricing.reading.answer import FallbackReason
