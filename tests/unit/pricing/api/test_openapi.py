@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pricing.api.health import probes as health_endpoints
-from pricing.api.schemas import clients, operators
 from pricing.api.http.problems import KINDS
 from pricing.api.http.reference_page import reference_page
 from pricing.api.prices import endpoint as prices
 from pricing.api.prices import zones
+from pricing.api.schemas import clients, operators
 from pricing.wiring.openapi import document
 from tests.support.api import World
 
