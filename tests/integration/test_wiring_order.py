@@ -16,7 +16,7 @@ from fallback.mode.orchestrator import Orchestrator
 from fallback.pump import Pump
 from fallback.spool.startup.inspection import InspectedRecord, read_spool
 from pricing.api.server import ServerConfig
-from pricing.cli import processes
+from pricing.cli import process_run
 from pricing.drain import Drain
 from pricing.stores.operations import PostgresOperations
 from pricing.stores.postgres_states import PostgresStates
@@ -153,7 +153,7 @@ async def test_event_taken_in_last_outlives_the_closing(settings, recorded, tmp_
 
 
 async def test_server_ends_before_anything_closes(settings, recorded, monkeypatch):
-    serve = processes.serve
+    serve = process_run.serve
 
     async def served(app: Any, host: str, port: int, *, drain: Drain) -> None:
         config = ServerConfig(drain_delay_s=0, grace_s=1, handles_signals=False)
@@ -163,8 +163,8 @@ async def test_server_ends_before_anything_closes(settings, recorded, monkeypatc
         await server
         recorded.events.append("served")
 
-    monkeypatch.setattr(processes, "serve", served)
-    assert await processes._api(settings.model_copy(update={"http_port": free_port()})) == 0
+    monkeypatch.setattr(process_run, "serve", served)
+    assert await process_run._api(settings.model_copy(update={"http_port": free_port()})) == 0
     closes = [number for number, event in enumerate(recorded.events) if event.startswith("close")]
     assert recorded.at("served") < closes[0]
 
