@@ -30,7 +30,7 @@ from pricing.api.http.raw_response import LinesResponse, headers_of, raw_writabl
 from pricing.api.http.system_headers import SystemHeaders
 from pricing.api.prices.fast_path import PATH as PRICE_PATH
 from pricing.api.prices.fast_path import PriceFastPath
-from pricing.api.prices.rendering import PriceResponse
+from pricing.api.prices.rendering import PriceResponse, to_response
 from pricing.metrics.request_stats import PRICE_ROUTES
 from streaming.events.event_types import new_event_id
 
@@ -79,9 +79,10 @@ class RequestEdge:
                 await self._pass_on(exchange, receive)
             else:
                 exchange.route = PRICE_PATH
-                tags = exchange.if_none_match
-                answer = await self._prices.answer(zone, exchange.policy, tags)
-                await exchange.tell(answer, receive)
+                price = await self._prices.reader.read(zone, exchange.policy)
+                answer = to_response(price, exchange.if_none_match)
+                if not exchange.write(answer):
+                    await LinesResponse(*answer)(exchange.scope, receive, exchange.send)
         except asyncio.CancelledError:
             if exchange.status is not None or not self._parts.drain.is_draining:
                 raise
@@ -176,16 +177,15 @@ class _Exchange:
             # Answered as a GET; the server leaves the body out.
             self.scope = {**self.scope, "method": "GET"}
 
-    async def tell(self, answer: PriceResponse, receive: Receive) -> None:
-        """Send an answer that lacks nothing but the system's headers."""
-        status, lines, content = answer
+    def write(self, answer: PriceResponse) -> bool:
+        """Write an answer in one piece; False: nothing was done, this is no case for it."""
         # Asked only now: a drain may have begun, or the client have gone, while a store was read.
         cycle = None if self._parts.drain.is_draining else raw_writable(self._send)
         if cycle is None:
-            await LinesResponse(status, lines, content)(self.scope, receive, self.send)
-            return
-        self.status = status
-        write_raw(cycle, status, lines + self.system_lines(), content)
+            return False
+        self.status, lines, content = answer
+        write_raw(cycle, self.status, content, lines, self.system_lines())
+        return True
 
     def system_lines(self) -> bytes:
         return self._system.lines(self.mode) + b"x-request-id: %b\r\n" % self.request_id.encode()

@@ -17,20 +17,11 @@ from fallback.guards.bulkhead import Bulkhead
 from fallback.guards.deadline import request_deadline
 from fallback.mode.level import Level
 from pricing.errors import DependencyTimeout
-from pricing.model import Source, Zone, ZoneState
+from pricing.model import Source, Zone
 from pricing.reading.answer import Answer, FallbackReason, Via, default_answer, state_answer
 from pricing.reading.guarded_store import Rung, StoreReading
-from pricing.reading.last_known import LastKnownZones, LiveState
+from pricing.reading.last_known import Found, LastKnownZones, LiveState
 from pricing.reading.policy import OLDEST_MS, ReadPolicy, level_of
-
-
-class Found(NamedTuple):
-    """A zone's state, and how it came to be the answer."""
-
-    state: ZoneState
-    source: Source
-    reason: FallbackReason | None
-    via: Via
 
 
 class Miss(NamedTuple):
@@ -85,28 +76,33 @@ class Ladder:
         return self._now_s() - policy.memo_ms / 1000 if policy.memo_ms else float("inf")
 
     def remembered(self, zone_id: str, since_s: float, now_ms: int) -> Found | None:
-        """What the memo has of a zone, without waiting for anything; None: `prices` must ask."""
-        recent = self._last_known.recent(zone_id, since_s)
-        if recent is None:
-            return None
-        state, live = recent
+        """What the memo has of a zone, without waiting for anything; None: `find` must ask."""
+        found = self._last_known.recent(zone_id, since_s)
         # A store may hold a state for days after the processor has died.
-        if state.window_end_ms < now_ms - OLDEST_MS:
+        if found is None or found.state.window_end_ms < now_ms - OLDEST_MS:
             return None
-        return Found(state, live.source, live.reason, Via.MEMO)
+        return found
 
     async def price(self, zone: Zone, policy: ReadPolicy | None = None) -> Answer:
         return (await self.prices((zone,), policy))[0]
 
-    async def prices(
-        self, zones: Sequence[Zone], policy: ReadPolicy | None = None, *, past_memo: bool = False
-    ) -> list[Answer]:
-        """One answer per zone, in the order given; each rung is read once, for all still open.
+    async def prices(self, zones: Sequence[Zone], policy: ReadPolicy | None = None) -> list[Answer]:
+        """One answer per zone, in the order given.
 
-        `policy` is what held when the request came in; None: what holds now. `past_memo`: the
-        caller has asked `remembered` for each of them, in vain.
+        `policy` is what held when the request came in; None: what holds now.
         """
         policy = policy or self._policy()
+        read = await self.find(zones, policy)
+        now_ms = self._now_ms()
+        return [self.answer(zone, read, policy, now_ms) for zone in zones]
+
+    async def find(
+        self, zones: Sequence[Zone], policy: ReadPolicy, *, past_memo: bool = False
+    ) -> LadderRead:
+        """Look the zones up; each rung is read once, for all still open.
+
+        `past_memo`: the caller has asked `remembered` for each of them, in vain.
+        """
         read = LadderRead([zone.zone_id for zone in zones], policy.level)
         since_s = self.memo_since_s(policy)
         if not past_memo:
@@ -118,10 +114,17 @@ class Ladder:
             level = level_of(cache_failed=read.cache_failed, store_failed=read.store_failed)
             oldest_ms = self._now_ms() - policy.stale_limit_ms(level)
             read.take_last_known(self._last_known, oldest_ms)
-        now_ms = self._now_ms()
-        return [self._answer(zone, read, policy, now_ms) for zone in zones]
+        return read
 
-    def answer(self, zone: Zone, found: Found, policy: ReadPolicy, now_ms: int) -> Answer:
+    def answer(self, zone: Zone, read: LadderRead, policy: ReadPolicy, now_ms: int) -> Answer:
+        """What a read says of a zone; the default fare where it found nothing."""
+        found = read.found.get(zone.zone_id)
+        if found is not None:
+            return self.answer_of(zone, found, policy, now_ms)
+        reason = read.reason(zone.zone_id, FallbackReason.ALL_SYSTEMS_FAILED)
+        return default_answer(zone, reason=reason, now_ms=now_ms)
+
+    def answer_of(self, zone: Zone, found: Found, policy: ReadPolicy, now_ms: int) -> Answer:
         """What was found as an answer, with what the mode leaves of its surge."""
         state = found.state
         return state_answer(
@@ -133,13 +136,6 @@ class Ladder:
             tick_ms=self.tick_ms,
             via=found.via,
         )
-
-    def _answer(self, zone: Zone, read: LadderRead, policy: ReadPolicy, now_ms: int) -> Answer:
-        found = read.found.get(zone.zone_id)
-        if found is not None:
-            return self.answer(zone, found, policy, now_ms)
-        reason = read.reason(zone.zone_id, FallbackReason.ALL_SYSTEMS_FAILED)
-        return default_answer(zone, reason=reason, now_ms=now_ms)
 
     def _recall(self, read: LadderRead, since_s: float) -> None:
         """Answer from the memo what stores said since then."""

@@ -11,9 +11,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from pricing.model import Source, ZoneState
-from pricing.reading.answer import FallbackReason
+from pricing.reading.answer import FallbackReason, Via
 
-_NEVER_S = float("-inf")
 _STATE_BYTES = 600
 """A state without its own texts, and its place in the table."""
 
@@ -28,18 +27,37 @@ class LiveState(NamedTuple):
     """Monotonic, when the store was asked: what it knew by then is in the states."""
 
 
+_UNSAID = LiveState(Source.STALE_CACHE, None, float("-inf"))
+"""No store said so: read from the disk or the topic. Older than any memo reaches."""
+
+
+class Found(NamedTuple):
+    """A zone's state, and how it came to be the answer."""
+
+    state: ZoneState
+    source: Source
+    reason: FallbackReason | None
+    via: Via
+
+
 class _Held:
     """A zone's state, and what a memo of it may answer."""
 
-    __slots__ = ("is_wanted", "live", "size", "state")
+    __slots__ = ("begun_s", "is_wanted", "memo", "size", "state")
 
-    def __init__(self, state: ZoneState, live: LiveState | None, size: int) -> None:
-        self.state = state
-        self.live = live
-        """The last time that a store said so; None where it was read from the disk or the topic."""
-        self.size = size
+    def __init__(self, state: ZoneState, live: LiveState, size: int) -> None:
         self.is_wanted = False
         """Read from the memo since a store was last asked."""
+        self.hear(state, live, size)
+
+    def hear(self, state: ZoneState, live: LiveState, size: int) -> None:
+        """Take in that a store, or whoever is `_UNSAID`, said so."""
+        self.state = state
+        self.size = size
+        self.begun_s = live.begun_s
+        """Monotonic, when the store that said so last was asked."""
+        # Made here and not when it is asked for, which is many times as often.
+        self.memo = Found(state, live.source, live.reason, Via.MEMO)
 
 
 class LastKnownZones:
@@ -82,15 +100,15 @@ class LastKnownZones:
         held = self._held.get(zone_id)
         return None if held is None else held.state
 
-    def recent(self, zone_id: str, since_s: float) -> tuple[ZoneState, LiveState] | None:
+    def recent(self, zone_id: str, since_s: float) -> Found | None:
         """What a store said of the zone at `since_s` (monotonic) or later; None: nothing."""
         held = self._held.get(zone_id)
-        if held is None or (live := held.live) is None or live.begun_s < since_s:
+        if held is None or held.begun_s < since_s:
             return None
         if not held.is_wanted:
             held.is_wanted = True
             self._wanted[zone_id] = held
-        return held.state, live
+        return held.memo
 
     def ripening(self, before_s: float, at_most: int) -> list[str]:
         """Zones that are read from the memo, and that no store was asked for since `before_s`.
@@ -100,7 +118,7 @@ class LastKnownZones:
         """
         ripe = []
         for zone_id, held in islice(self._wanted.items(), 2 * at_most):
-            if held.live is not None and held.live.begun_s < before_s:
+            if held.begun_s < before_s:
                 ripe.append(zone_id)
         return ripe[:at_most]
 
@@ -118,7 +136,7 @@ class LastKnownZones:
             self.refused_total += 1
             return
         self.bytes += size
-        self._held[state.zone_id] = _Held(state, live, size)
+        self._held[state.zone_id] = _Held(state, live or _UNSAID, size)
 
     def _replace(self, held: _Held, state: ZoneState, live: LiveState | None) -> None:
         size = _size(state)
@@ -127,14 +145,14 @@ class LastKnownZones:
             return
         self.bytes += size - held.size
         self._is_asked(held)
-        held.state, held.live, held.size = state, live, size
+        held.hear(state, live or _UNSAID, size)
 
     def _confirm(self, held: _Held, live: LiveState) -> None:
-        known = held.live
-        if known is not None and live.begun_s <= known.begun_s:
+        # A fetch that began earlier may land later: what it says is no news.
+        if live.begun_s <= held.begun_s:
             return
         self._is_asked(held)
-        held.live = live
+        held.hear(held.state, live, held.size)
 
     def _is_asked(self, held: _Held) -> None:
         if held.is_wanted:

@@ -3,6 +3,9 @@
 Every few seconds all zones are read: from Redis, what it does not have from Postgres, and where
 neither can be asked, from the price feed. How many requests there are changes nothing, so that
 an outage finds the table full and the refresh no heavier than before.
+
+Until a store has told anything, readers whom none answers within their short deadlines get default
+fares. So the first rounds give Redis more time than they have, and a start waits for one of them.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random as random_module
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +34,12 @@ _SLICE = 500
 """Zones of one read: decoding more in one go would hold the event loop."""
 _JITTER = 0.2
 _SAVE_EVERY_S = 10.0
+FIRST_READ_MS = 2_000
+"""Deadline of Redis until a store has told anything; nobody waits for so long."""
+_FIRST_ROUND_S = 1.0
+"""Longest wait of a start for its first round. Enough for the three round trips of a first call to
+a Redis that takes thrice the readers' 100 ms for each; short enough to be up in 2 s where every
+store hangs. Where all refuse, there is no wait."""
 
 
 class FeedStates(Protocol):
@@ -57,6 +66,8 @@ class RefreshParts:
 
     last_known: LastKnownZones
     cache: Rung
+    first_cache: Rung
+    """Redis again, with the deadline of `FIRST_READ_MS`: asked until a store has told anything."""
     store: Rung
     clock: StateClock
     feed: FeedStates | None = None
@@ -81,6 +92,9 @@ class ZoneRefresh:
         self._random = random
         self._saved_s = now_s()
         self._saved: tuple[ZoneState, ...] = ()
+        self._stores_asked = asyncio.Event()
+        self._has_told = False
+        """A store gave a state to this process."""
 
     async def load(self) -> None:
         """Begin with what the last process left on disk."""
@@ -91,6 +105,15 @@ class ZoneRefresh:
             self._parts.last_known.keep(snapshot.states)
             _log.info("zone snapshot loaded", zones=len(snapshot.states))
 
+    async def wait_for_first(self) -> None:
+        """Return once the stores were asked for every zone, in vain or not.
+
+        Returns after `_FIRST_ROUND_S` in any case: a start must not hang where a store does.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_ROUND_S):
+                await self._stores_asked.wait()
+
     async def run(self) -> None:
         """Refresh until cancelled."""
         while True:
@@ -100,6 +123,9 @@ class ZoneRefresh:
                     await self.save()
             except Exception:  # noqa: BLE001 - one bad round must not end the rounds
                 _log.exception("refresh broke")
+            finally:
+                # Also after a bad round: a start waits for the first, whatever became of it.
+                self._stores_asked.set()
             # Jittered, so that replicas do not read in step.
             await asyncio.sleep(self._every_s * (1 + _JITTER * (2 * self._random() - 1)))
 
@@ -110,6 +136,8 @@ class ZoneRefresh:
         for start in range(0, len(zone_ids), _SLICE):
             asked |= await self._read_slice(zone_ids[start : start + _SLICE])
             await asyncio.sleep(0)
+        # Before the feed, whose three seconds no start waits for.
+        self._stores_asked.set()
         feed = self._parts.feed
         if feed is None:
             return
@@ -130,9 +158,10 @@ class ZoneRefresh:
 
     async def _read_slice(self, zone_ids: Sequence[str]) -> bool:
         """Read some zones; returns whether any store could be asked."""
-        reading = await self._parts.cache.read(zone_ids)
+        cache = self._parts.cache if self._has_told else self._parts.first_cache
+        reading = await cache.read(zone_ids)
         is_asked = reading.failure is None
-        source = self._parts.cache.source
+        source = cache.source
         self._keep(reading.states.values(), source, LiveState(source, None, reading.begun_s))
         missing = [zone_id for zone_id in zone_ids if zone_id not in reading.states]
         if missing:
@@ -145,6 +174,7 @@ class ZoneRefresh:
 
     def _keep(self, found: Collection[ZoneState], source: str, live: LiveState | None) -> None:
         if found:
+            self._has_told |= live is not None
             self._parts.clock.settle(max(state.window_end_ms for state in found))
             self._parts.last_known.keep(found, live)
         for observer in self._parts.observers:
@@ -153,10 +183,14 @@ class ZoneRefresh:
 
 @asynccontextmanager
 async def refreshing(refresh: ZoneRefresh) -> AsyncIterator[None]:
-    """Load what is on disk, then refresh while open; what is known at the end is saved."""
+    """Load what is on disk, then refresh while open; what is known at the end is saved.
+
+    Opening waits a bounded moment for the first round.
+    """
     await refresh.load()
     try:
         async with in_background("refresh", refresh.run()):
+            await refresh.wait_for_first()
             yield
     finally:
         await refresh.save()

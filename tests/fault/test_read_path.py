@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import sys
 import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,31 +15,34 @@ import pytest
 from tests.support.processes import environment
 from tests.support.raw_http import Timed, cancel_requests, percentile, read_in_turn
 from tests.support.read_path import (
+    COMBINATIONS,
+    DEPENDENCIES,
     FAULTS,
+    GUARD_S,
     ONE_REPLY,
+    REAL,
     ZONES,
     Api,
-    Seen,
     api_process,
+    expected,
     hurt,
+    say,
     ticking,
+    until_only,
+    until_source,
 )
 from tests.support.servers import through
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
-DEPENDENCIES = ("redis", "database", "kafka")
 SLACK_S = 0.5
 """For a machine that does other things too; the figures themselves are printed."""
-UP_S = 2.0
-"""A start with everything dead, on a machine of its own."""
 FLAP_S = float(os.environ.get("EQUILIBRIUM_TEST_FLAP_S", "12"))
 CANCEL_S = float(os.environ.get("EQUILIBRIUM_TEST_CANCEL_S", "4"))
 CANCEL_RATE = 2_000
 MEASURE_S, PAUSE_S = 2.0, 0.005
-GUARD_S = 0.1
-"""The deadline of a read from Redis, as shipped."""
 ZONE_PATHS = [f"/api/v1/zones/{zone.zone_id}/price" for zone in ZONES]
 
 
@@ -73,18 +75,6 @@ async def api(settings, ticks, tmp_path):
         yield api
 
 
-def say(text: str) -> None:
-    """Tell a figure that no assertion gates on (`pytest -s` shows it)."""
-    sys.stdout.write(f"\n{text}")
-
-
-async def until_source(api: Api, source: str, within_s: float = 60) -> None:
-    end_s = time.monotonic() + within_s
-    while (answer := (await api.get("/api/v1/zones/161/price")).json())["source"] != source:
-        assert time.monotonic() < end_s, answer
-        await asyncio.sleep(0.05)
-
-
 @asynccontextmanager
 async def hurting(proxy: TcpProxy, fault: str):
     """The fault for as long as the block lasts, also where one reply uses it up."""
@@ -106,23 +96,6 @@ async def hurting(proxy: TcpProxy, fault: str):
         await proxy.heal()
 
 
-REAL = {"redis", "database", "stale_cache"}
-"""Sources of a price that is the zone's own. On a busy machine the proxies answer so late that a
-breaker opens without a fault, and a store that has come back gets its load in steps."""
-
-
-async def until_only(api: Api, sources: set[str], within_s: float = 60) -> Seen:
-    """Read until every answer comes from these; until then, any but the default fare may come."""
-    end_s = time.monotonic() + within_s
-    while True:
-        seen = await api.read_for(0.5)
-        assert not seen.failures, seen.failures[:3]
-        assert set(seen.sources) <= REAL | sources, seen
-        if set(seen.sources) <= sources:
-            return seen
-        assert time.monotonic() < end_s, seen
-
-
 @pytest.mark.parametrize("dependency", DEPENDENCIES)
 async def test_every_fault_of_one_dependency_leaves_every_zone_a_price(api, proxies, dependency):
     calm = await api.read_for(1.0)
@@ -136,24 +109,11 @@ async def test_every_fault_of_one_dependency_leaves_every_zone_a_price(api, prox
         for seen in (before, after):
             assert not seen.failures, (fault, seen.failures[:3])
             assert set(seen.sources) <= REAL, fault
-            # The guard of Redis, and where that fails the deadline of Postgres never adds up.
-            most_ms = 1000 * (GUARD_S + SLACK_S) + 2 * calm.percentile_ms(99)
-            assert seen.percentile_ms(99) < most_ms, fault
+            # The guard of Redis, and where that fails the deadline of Postgres never adds up;
+            # beside it what this machine makes of a read without any fault.
+            limit_ms = 1000 * (GUARD_S + SLACK_S) + 2 * calm.percentile_ms(99)
+            assert seen.percentile_ms(99) < limit_ms, fault
         await until_source(api, "redis")
-
-
-def expected(dead: frozenset[str]) -> set[str]:
-    if "redis" not in dead:
-        return {"redis"}
-    # What the cap of Postgres turns away, and what comes before the breaker, is stale.
-    return {"database", "stale_cache"} if "database" not in dead else {"stale_cache"}
-
-
-COMBINATIONS = [
-    frozenset(dead)
-    for number in range(len(DEPENDENCIES) + 1)
-    for dead in itertools.combinations(DEPENDENCIES, number)
-]
 
 
 async def test_every_combination_of_dead_dependencies_in_mid_run(api, proxies):
@@ -172,47 +132,6 @@ async def test_every_combination_of_dead_dependencies_in_mid_run(api, proxies):
     await until_source(api, "redis")
 
 
-@pytest.mark.parametrize("dead", COMBINATIONS, ids=lambda dead: "+".join(sorted(dead)) or "none")
-async def test_every_combination_of_dead_dependencies_at_the_start(
-    settings, proxies, ticks, dead, tmp_path
-):
-    for name in dead:
-        await proxies[name].refuse()
-    async with api_process(settings, tmp_path) as api:
-        seen = await api.read_for(0.6)
-        say(f"dead at the start: {sorted(dead)}: up in {api.started_s:.2f} s, {seen}")
-        assert not seen.failures
-        nothing_left = {"redis", "database"} <= dead
-        assert set(seen.sources) <= ({"default"} if nothing_left else REAL | {"default"})
-        if not nothing_left:
-            await until_only(api, expected(dead))
-        ready = await api.get("/health/ready")
-        assert ready.status_code == 200
-    if api.started_s > UP_S:  # then this machine is slow with everything alive too
-        for proxy in proxies.values():
-            await proxy.heal()
-        async with api_process(settings, tmp_path) as well:
-            assert api.started_s < UP_S + 2 * well.started_s
-
-
-async def test_last_states_outlive_a_restart_with_everything_dead(
-    settings, proxies, ticks, tmp_path
-):
-    async with api_process(settings, tmp_path) as api:
-        await until_source(api, "redis")
-        await api.settled()  # all zones are known
-        await api.process.stop()
-    for proxy in proxies.values():
-        await proxy.refuse()
-    async with api_process(settings, tmp_path) as api:
-        seen = await api.read_for(0.5)
-        answer = (await api.get("/api/v1/zones/161/price")).json()
-    say(f"cold, everything dead, a snapshot on disk: up in {api.started_s:.2f} s, {seen}")
-    assert set(seen.sources) == {"stale_cache"}
-    assert 1 <= answer["data"]["surge_multiplier"] <= 1.35
-    assert 500 < answer["age_ms"] < 120_000, "the age goes on over the restart"
-
-
 async def test_postgres_is_spared_when_redis_dies_at_full_load(
     settings, proxies, ticks, database_url, tmp_path
 ):
@@ -221,11 +140,11 @@ async def test_postgres_is_spared_when_redis_dies_at_full_load(
     async with api_process(own, tmp_path) as api:
         await until_source(api, "redis")
         watching = asyncio.create_task(most_queries(database_url, 4))
-        load = asyncio.create_task(api.read_for(4, readers=48))
-        await asyncio.sleep(1)
-        proxies["database"].latency_s = 0.02
-        await proxies["redis"].refuse()
-        seen, most = await load, await watching
+        async with api.reading(48, pause_s=0) as seen:
+            await until(lambda: len(seen.latencies_s) > 100, "reads under way")
+            proxies["database"].latency_s = 0.02
+            await proxies["redis"].refuse()
+            most = await watching
     say(f"Redis dies at full load: {seen}; at most {most} queries at once (cap {cap})")
     assert not seen.failures
     assert most <= cap
@@ -261,7 +180,7 @@ def resources(pid: int) -> tuple[int, int]:
 @pytest.mark.soak
 @pytest.mark.timeout(FLAP_S + 300)
 async def test_flapping_leaves_nothing_behind(api, proxies):
-    pid = api.process._process.pid
+    pid = api.process.pid
     rounds, end_s = [], time.monotonic() + FLAP_S
     while time.monotonic() < end_s:
         for name in ("redis", "database"):
@@ -285,11 +204,11 @@ async def test_cancelled_requests_shift_no_answer(settings, proxies, ticks, tmp_
     own = {**settings, "EQUILIBRIUM_MEMO_MS": "0"}
     async with api_process(own, tmp_path) as api:
         await until_source(api, "redis")
-        before = resources(api.process._process.pid)
+        before = resources(api.process.pid)
         async with reading(api.port, ZONE_PATHS) as seen:
             rate = await cancel_requests(api.port, ZONE_PATHS, CANCEL_RATE, CANCEL_S)
         await until_source(api, "redis")
-        after = resources(api.process._process.pid)
+        after = resources(api.process.pid)
     say(
         f"{rate:.0f} cancelled requests a second for {CANCEL_S:g} s beside {len(seen.took_s)} "
         f"reads, none of them shifted; descriptors, kB: {before} to {after}"
@@ -302,25 +221,25 @@ async def test_cancelled_requests_shift_no_answer(settings, proxies, ticks, tmp_
 @asynccontextmanager
 async def reading(port: int, paths: list[str], readers: int = 16, pause_s: float = 0.0):
     """Reads of these, in turn, for as long as the block lasts; each must be answered rightly."""
-    seen, until = Timed(), asyncio.Event()
+    seen, over = Timed(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for first in range(readers):
             own = itertools.cycle(paths[first::readers])
-            tasks.create_task(read_in_turn(port, own, until, seen, pause_s))
+            tasks.create_task(read_in_turn(port, own, over, seen, pause_s))
         try:
             yield seen
         finally:
-            until.set()
+            over.set()
 
 
 @asynccontextmanager
 async def querying(url: str):
     """What the rung below costs by itself: one of its queries after the other."""
-    took_s, until = [], asyncio.Event()
+    took_s, over = [], asyncio.Event()
 
     async def query() -> None:
         connection = await asyncpg.connect(url)
-        while not until.is_set():
+        while not over.is_set():
             began_s = time.monotonic()
             await connection.fetch("SELECT * FROM current_zone_status WHERE zone_id = '161'")
             took_s.append(time.monotonic() - began_s)
@@ -331,7 +250,7 @@ async def querying(url: str):
     try:
         yield took_s
     finally:
-        until.set()
+        over.set()
         await task
 
 

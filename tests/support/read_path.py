@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +31,17 @@ from tests.support.zone_states import zone_state
 
 ZONES = load_catalogue(None).zones
 TICK_S = 1.0
+GUARD_S = 0.1
+"""The deadline of a read from Redis, as shipped."""
+DEPENDENCIES = ("redis", "database", "kafka")
+COMBINATIONS = [
+    frozenset(dead)
+    for number in range(len(DEPENDENCIES) + 1)
+    for dead in itertools.combinations(DEPENDENCIES, number)
+]
+REAL = {"redis", "database", "stale_cache"}
+"""Sources of a price that is the zone's own. On a busy machine the proxies answer so late that a
+breaker opens without a fault, and a store that has come back gets its load in steps."""
 
 QUICK = {
     # Short waits, so that a test sees breakers open and close; everything else as shipped.
@@ -144,11 +158,16 @@ class Api:
         end_s = time.monotonic() + within_s
         while True:
             data = (await self.get("/api/v1/system/mode")).json()["data"]
-            known = (await self.get("/health")).json()["fallbackData"]["stale_zones"]
+            known = await self.known_zones()
             if data["mode"] == "normal" and not data["recovering"] and known == len(ZONES):
                 return
             assert time.monotonic() < end_s, (known, data)
             await asyncio.sleep(0.1)
+
+    async def known_zones(self) -> int:
+        """How many zones have a last known state."""
+        content = (await self.get("/health")).json()
+        return int(content["fallbackData"]["stale_zones"])
 
     async def breaker(self, name: str) -> str:
         content = (await self.get("/health")).json()
@@ -162,6 +181,41 @@ class Api:
             for line in lines
             if line.startswith((f"{name} ", f"{name}{{"))
         )
+
+
+async def until_source(api: Api, source: str, within_s: float = 60) -> None:
+    """Return once a price comes from there."""
+    end_s = time.monotonic() + within_s
+    while (answer := (await api.get("/api/v1/zones/161/price")).json())["source"] != source:
+        assert time.monotonic() < end_s, answer
+        await asyncio.sleep(0.05)
+
+
+async def until_only(
+    api: Api, sources: set[str], within_s: float = 60, others: AbstractSet[str] = frozenset()
+) -> Seen:
+    """Read until every answer comes from these; until then, real ones and `others` may come."""
+    end_s = time.monotonic() + within_s
+    while True:
+        seen = await api.read_for(0.5)
+        assert not seen.failures, seen.failures[:3]
+        assert set(seen.sources) <= REAL | sources | others, seen
+        if set(seen.sources) <= sources:
+            return seen
+        assert time.monotonic() < end_s, seen
+
+
+def expected(dead: frozenset[str]) -> set[str]:
+    """Where prices come from in the end, with these dead."""
+    if "redis" not in dead:
+        return {"redis"}
+    # What the cap of Postgres turns away, and what comes before the breaker, is stale.
+    return {"database", "stale_cache"} if "database" not in dead else {"stale_cache"}
+
+
+def say(text: str) -> None:
+    """Tell a figure that no assertion gates on (`pytest -s` shows it)."""
+    sys.stdout.write(f"\n{text}")
 
 
 async def _read(

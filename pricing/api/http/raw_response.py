@@ -53,11 +53,11 @@ def raw_writable(send: Send) -> RequestResponseCycle | None:
     return cycle if is_ordinary else None
 
 
-def write_raw(cycle: RequestResponseCycle, status: int, lines: bytes, content: bytes) -> None:
-    """Write an answer in one piece: header lines, its length among them, and body."""
+def write_raw(cycle: RequestResponseCycle, status: int, content: bytes, *lines: bytes) -> None:
+    """Write an answer in one piece: its header lines, the length among them, and its body."""
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    head = (STATUS_LINE[status], lines_of(cycle.default_headers), lines, b"\r\n")
-    cycle.transport.write(b"".join((*head, content)))
+    head = STATUS_LINE[status] + lines_of(cycle.default_headers)
+    cycle.transport.write(b"".join((head, *lines, b"\r\n", content)))
     cycle.message_event.set()
     cycle.on_response()

@@ -16,8 +16,6 @@ from pricing.access.auth import may
 from pricing.access.role import Role
 from pricing.api.http.dependencies import ApiDependencies
 from pricing.api.prices.reader import PriceReader
-from pricing.api.prices.rendering import PriceResponse, to_response
-from pricing.mode.policy import ModePolicy
 from pricing.model import Zone
 
 PATH = "/api/v1/zones/{zone_id}/price"
@@ -25,13 +23,13 @@ _HEAD, _TAIL = PATH.split("{zone_id}")
 
 
 class PriceFastPath:
-    """Tells which requests it takes, and answers them."""
+    """Tells which requests it takes, and how `reader` answers them."""
 
     def __init__(self, parts: ApiDependencies, reader: PriceReader) -> None:
         self._zone = parts.catalogue.zone
         self._gate = parts.gate
         self._drain = parts.drain
-        self._reader = reader
+        self.reader = reader
         self._shares_pages = bool(parts.config.cors_origins)
 
     def match(self, scope: Scope, given: Mapping[bytes, bytes]) -> Zone | None:
@@ -50,7 +48,3 @@ class PriceFastPath:
         if self._drain.is_draining or not may(self._gate, scope["headers"], Role.CLIENT):
             return None
         return self._zone(path[len(_HEAD) : -len(_TAIL)])
-
-    async def answer(self, zone: Zone, policy: ModePolicy, if_none_match: str) -> PriceResponse:
-        """The price of a zone, for a client that holds these tags."""
-        return to_response(await self._reader.read(zone, policy), if_none_match)

@@ -6,7 +6,7 @@ Integers become JSON numbers here, each the one that its decimal digits say.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -92,15 +92,19 @@ class PriceTemplate:
         "_tail",
         "_tick_ms",
         "etag",
+        "has_age",
         "reason",
         "source",
         "steady_ms",
+        "zone_id",
     )
 
     def __init__(self, answer: Answer, mode: str, tick_ms: int) -> None:
         """Raises nothing for any answer; `tick_ms` is how long a client may keep its copy."""
+        self.zone_id = answer.zone.zone_id
         self.source, self.reason = answer.source, answer.fallback_reason
-        self.etag = None if answer.source is Source.DEFAULT else _etag(answer, mode)
+        self.has_age = answer.source is not Source.DEFAULT
+        self.etag = _etag(answer, mode) if self.has_age else None
         """None for a default fare, which is not to be kept."""
         self.steady_ms = min(_STEADY_MS, _STEADY_TICKS * tick_ms)
         content = body(answer, mode)
@@ -142,32 +146,12 @@ class PriceTemplate:
         )
 
 
-class RenderedPrice(NamedTuple):
-    """A price as it is told at one moment."""
+RenderedPrice = tuple[PriceTemplate, int, Via]
+"""A price as it is told at one moment: its text, its age in ms, and how it was found."""
 
-    template: PriceTemplate
-    age_ms: int
-    via: Via
-
-    @property
-    def body(self) -> bytes:
-        return self.template.body(self.age_ms)
-
-    @property
-    def counted(self) -> tuple[Source, FallbackReason | None, int | None]:
-        """What metrics tell of it: origin, why not Redis, age in ms; a default fare has no age."""
-        template = self.template
-        is_default = template.source is Source.DEFAULT
-        return template.source, template.reason, None if is_default else self.age_ms
-
-
-class PriceResponse(NamedTuple):
-    """An answer that lacks nothing but what every answer of the API carries."""
-
-    status: int
-    lines: bytes
-    """Header lines as they go over the wire, `Content-Length` among them where there is a body."""
-    content: bytes
+PriceResponse = tuple[int, bytes, bytes]
+"""Status, header lines as they go over the wire, body: it lacks nothing but what every answer of
+the API carries. `Content-Length` is among the lines where there is a body."""
 
 
 def to_response(price: RenderedPrice, if_none_match: str = "") -> PriceResponse:
@@ -175,10 +159,10 @@ def to_response(price: RenderedPrice, if_none_match: str = "") -> PriceResponse:
     template, age_ms, via = price
     lines = template.header_lines(age_ms, via)
     if if_none_match and is_known(if_none_match, template.etag):
-        return PriceResponse(304, lines, b"")
+        return 304, lines, b""
     content = template.body(age_ms)
     length = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(content)
-    return PriceResponse(200, lines + length, content)
+    return 200, lines + length, content
 
 
 def is_known(if_none_match: str, tag: str | None) -> bool:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from pricing.clocks import StateClock
 from pricing.errors import DependencyUnavailable
 from pricing.model import Source
+from pricing.reading.guarded_store import CallGuards, GuardedStore, HopLimits
 from pricing.reading.refresh import RefreshParts, ZoneRefresh, refreshing
 from pricing.reading.snapshot import SnapshotFile
-from tests.support.api import NOW_MS, ZONES, LadderWorld, zone
+from tests.support.api import NOW_MS, ZONES, LadderWorld, Shelf, zone
 from tests.support.waiting import until
 from tests.support.zone_states import TICK_MS, zone_state
 
@@ -35,11 +38,12 @@ class Recorder:
         self.seen.append((str(source), zones))
 
 
-def refresh_of(world, *, feed=None, directory=None, recorder=None, every_s=60.0):
+def refresh_of(world, *, feed=None, directory=None, recorder=None, every_s=60.0, first_cache=None):
     clock = StateClock(world.clock, lambda: 0.0)
     parts = RefreshParts(
         last_known=world.last_known,
         cache=world.rungs.redis,
+        first_cache=first_cache or world.rungs.redis,
         store=world.rungs.database,
         clock=clock,
         feed=feed,
@@ -124,6 +128,7 @@ async def test_clock_set_back_over_a_restart_makes_nothing_younger(world, tmp_pa
     parts = RefreshParts(
         last_known=world.last_known,
         cache=world.rungs.redis,
+        first_cache=world.rungs.redis,
         store=world.rungs.database,
         clock=clock,
         file=SnapshotFile(tmp_path),
@@ -141,6 +146,65 @@ async def test_unchanged_table_is_not_written_again(world, tmp_path):
     await refresh.round()
     await refresh.save()
     assert (tmp_path / "zones.snapshot").stat().st_mtime_ns == written
+
+
+class Slow:
+    """A store that answers once it is let."""
+
+    def __init__(self, *states):
+        self.shelf = Shelf()
+        self.shelf.put(*states)
+        self.may_answer = asyncio.Event()
+
+    async def read(self, zone_ids):
+        await self.may_answer.wait()
+        return await self.shelf.read(zone_ids)
+
+
+def slow_world():
+    """Nobody but the refresh has the time to wait for Redis; Postgres is dead."""
+    world = LadderWorld(redis_timeout_ms=1)
+    world.store.failure = DOWN
+    slow = Slow(*(zone_state(each.zone_id) for each in ZONES))
+    world.cache.hangs = True
+    patient = GuardedStore(
+        dependency="redis",
+        source=Source.REDIS,
+        states=slow,
+        limits=lambda: HopLimits(60_000, in_flight=1),
+        guards=CallGuards(breakers=world.breakers),
+    )
+    return world, slow, patient
+
+
+async def test_start_waits_for_a_store_that_answers_later_than_readers_may_wait():
+    world, slow, patient = slow_world()
+    asyncio.get_running_loop().call_later(0.05, slow.may_answer.set)
+    async with refreshing(refresh_of(world, first_cache=patient)):
+        answer = await world.ladder.price(ZONES[0])
+    assert answer.source is Source.STALE_CACHE
+    await patient.close()
+
+
+async def test_start_does_not_hang_where_a_store_does(monkeypatch):
+    monkeypatch.setattr("pricing.reading.refresh._FIRST_ROUND_S", 0.01)
+    world, slow, patient = slow_world()
+    async with refreshing(refresh_of(world, first_cache=patient)):
+        assert (await world.ladder.price(ZONES[0])).source is Source.DEFAULT
+        slow.may_answer.set()
+        await until(lambda: world.ladder.known_states, "the round that came later")
+        assert (await world.ladder.price(ZONES[0])).source is Source.STALE_CACHE
+    await patient.close()
+
+
+async def test_patience_ends_once_a_store_has_told_anything():
+    world, slow, patient = slow_world()
+    slow.may_answer.set()
+    world.cache.hangs = False
+    refresh = refresh_of(world, first_cache=patient)
+    for _ in range(2):
+        await refresh.round()
+    assert (len(slow.shelf.reads), len(world.cache.reads)) == (1, 1)
 
 
 async def test_bad_round_does_not_end_the_rounds(world):

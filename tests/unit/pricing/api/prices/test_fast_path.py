@@ -129,10 +129,10 @@ async def test_page_of_another_origin_gets_its_header_from_the_memo_too():
 
 
 async def test_fault_on_the_way_is_500_without_its_text(world):
-    async def broken(*_):
+    async def broken(*_, **__):
         raise ZeroDivisionError("secret")
 
-    world.ladder.prices = broken
+    world.ladder.find = broken
     with capture_logs() as logs:
         response = await get(world)
     assert response.status_code == 500
