@@ -129,7 +129,7 @@ async def test_dead_dependencies_set_the_mode_and_recover(
         assert not seen.sources["default"], seen
         for name in dead:
             await proxies[name].heal()
-        async with api.reading() as seen:
+        async with api.reading(1) as seen:
             back = await recovered(api, within_s=150 + 4 * BACK_DWELL_S)
         assert not seen.failures, seen.failures[:3]
     print(f"\n{dead}: detected after {detected_s:.1f} s; {told(back)}")  # noqa: T201
