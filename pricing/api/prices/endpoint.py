@@ -19,6 +19,7 @@ from pricing.api.http.request_parsing import (
     parse_query,
     query_parameters,
 )
+from pricing.api.http.responses import NO_STORE
 from pricing.api.http.routing import BODY_PROBLEMS, Operation, Responses, add, reference
 from pricing.api.prices.fast_path import PATH
 from pricing.api.prices.reader import PriceReader
@@ -45,8 +46,8 @@ _EXAMPLE: dict[str, Any] = {
         "supply_count": 10,
         "demand_count": 20,
         "confidence": 1.0,
-        "policy_version": "nyc-e50a7ac6b9e8",
-        "reasons": ["demand_exceeds_supply", "smoothed"],
+        "policy_version": "nyc-430d2842a1ff",
+        "reasons": ["demand_exceeds_supply"],
     },
     "source": "redis",
     "freshness": "real-time",
@@ -104,8 +105,7 @@ class _Prices:
         bodies = await self._reader.read_many([zone for zone in zones if zone], policy)
         data = b",".join([bodies.get(zone_id) or _unknown(zone_id) for zone_id in zone_ids])
         content = b'{"data":[%b],"mode":%b}' % (data, orjson.dumps(policy.mode))
-        headers = {"Cache-Control": "no-store"}
-        return Response(content, headers=headers, media_type="application/json")
+        return Response(content, headers=NO_STORE, media_type="application/json")
 
     async def _priced(self, request: Request, zone: Zone) -> Response:
         price = await self._reader.read(zone, request.state.policy)

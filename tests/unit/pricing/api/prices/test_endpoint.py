@@ -3,8 +3,15 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from pricing.api.prices import endpoint
+from pricing.api.prices.rendering import amount, factor
 from pricing.api.schemas.clients import PriceAnswer, PriceAnswers
 from pricing.errors import DependencyTimeout, DependencyUnavailable
+from pricing.model import Signal
+from pricing.surge.policy.file import load_policy
+from pricing.surge.policy.policy import decide
+from pricing.surge.policy.windows import WindowConfig
+from pricing.zones import load_catalogue
 from tests.support.api import INSIDE_Z1, OUTSIDE, World
 from tests.support.zone_states import zone_state
 
@@ -181,3 +188,21 @@ async def test_answers_are_counted_by_source_and_reason(world):
     assert world.metric("fallback_usage_total", source="default", reason="redis_miss") == 2
     assert world.metric("answer_age_seconds_count") == 2
     assert world.metric("dependency_calls_total", dependency="database", outcome="timeout") == 1
+
+
+def test_documented_example_is_what_the_shipped_policy_gives():
+    data = endpoint._EXAMPLE["data"]
+    policy = load_policy(None, WindowConfig())
+    place = load_catalogue(None).zone(data["zone_id"])
+    decision = decide(
+        policy,
+        policy.rules_for(place),
+        demand=data["demand_count"],
+        supply=data["supply_count"],
+        signal=Signal.LIVE,
+    )
+    assert data["reasons"] == list(decision.reasons)
+    assert data["surge_multiplier"] == factor(decision.multiplier_micro)
+    assert data["base_fare"] == amount(place.base_fare_minor, place.currency)
+    assert data["price"] == data["base_fare"] * data["surge_multiplier"]
+    assert data["policy_version"] == policy.version
