@@ -147,6 +147,8 @@ class GuardedStore:
         """Look zones up, within the rung's timeout and what the request has left."""
         cap_s = self._limits().timeout_ms / 1000
         try:
+            # Here for who would only join a flight or wait for its turn; the call itself asks
+            # again, for the breaker may open in between.
             self.breaker.check()
             if not self._admits(self._dependency):
                 return StoreReading({}, RampingUp(self._dependency))
@@ -183,6 +185,8 @@ class GuardedStore:
 
     async def _fetch(self, zone_ids: Sequence[str]) -> StoreReading:
         """One call to the store, for everybody who asked in this turn."""
+        # Before the call: what the store learns while it answers may be missing from the answer,
+        # and the memo must not hide it for longer than its time.
         begun_s = self._now_s()
         prefetch = self._prefetch
         wanted = zone_ids if prefetch is None else prefetch.extend(zone_ids, begun_s)
@@ -194,6 +198,7 @@ class GuardedStore:
             for observer in self._observers:
                 observer.failed(self._dependency, error)
             return StoreReading({}, error)
+        # After the breaker has counted the call: who hears of it may ask for the breaker's state.
         for observer in self._observers:
             observer.succeeded(self._dependency)
         if prefetch is not None:
@@ -201,6 +206,7 @@ class GuardedStore:
         return StoreReading(states, begun_s=begun_s)
 
     async def _bounded(self, zone_ids: Sequence[str]) -> Mapping[str, ZoneState]:
+        # Anew, and not what `read` saw: the mode may have changed since.
         limits = self._limits()
         self.bulkhead.limit = limits.in_flight
         ends_s = self._now_s() + limits.timeout_ms / 1000
@@ -208,9 +214,8 @@ class GuardedStore:
             with self.bulkhead:
                 async with asyncio.timeout(limits.timeout_ms / 1000):
                     return await self._states.read(zone_ids)
-        except TimeoutError:
-            raise self._late(ends_s) from None
-        except DependencyTimeout:
+        except (TimeoutError, DependencyTimeout):
+            # The driver has the same deadline: of two timers that are due, either may be first.
             raise self._late(ends_s) from None
         except (DependencyError, RejectedLocally):
             raise

@@ -111,6 +111,7 @@ class Ladder:
         if read.open:
             await self._read_stores(read, policy)
         if read.open:
+            # Only now: how old a last known state may be depends on what this read has met.
             level = level_of(cache_failed=read.cache_failed, store_failed=read.store_failed)
             oldest_ms = self._now_ms() - policy.stale_limit_ms(level)
             read.take_last_known(self._last_known, oldest_ms)
@@ -159,6 +160,8 @@ class Ladder:
     async def _read_stores(self, read: LadderRead, policy: ReadPolicy) -> None:
         self.bulkhead.limit = policy.reads_in_flight
         try:
+            # One deadline around both rungs: a slow first one leaves the second less time, and the
+            # client never waits for the sum.
             with self.bulkhead, request_deadline(policy.deadline_ms / 1000, self._now_s):
                 for rung in self._rungs:
                     if unasked := read.unasked:

@@ -43,7 +43,7 @@ class TopicStates:
         except RejectedLocally:
             return ()
         except BrokerError as error:
-            _log.debug("price feed not read", reason=error.reason)
+            _log.debug("price feed not read", error=error.reason)
             return ()
         return states_of(records, self._zones)
 

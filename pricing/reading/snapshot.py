@@ -106,7 +106,7 @@ class SnapshotFile:
             replace_file(self._path, encode(snapshot), mode=0o644)
         except OSError as error:
             if self._is_writable:
-                _log.warning("zone snapshots cannot be written", reason=error.strerror)
+                _log.warning("zone snapshot not written", error=error.strerror)
             self._is_writable = False
             self._on_outcome("failed")
             return False
@@ -123,7 +123,7 @@ class SnapshotFile:
             self._on_outcome("missing")
             return None
         except (OSError, SnapshotFault) as error:
-            _log.warning("zone snapshot ignored", reason=str(error))
+            _log.warning("zone snapshot ignored", error=str(error))
             self._on_outcome("ignored")
             return None
         self._on_outcome("loaded")

@@ -114,7 +114,7 @@ def test_disk_that_refuses_is_told_once_and_is_not_fatal(tmp_path):
         assert not file.write(SNAPSHOT)
         assert file.load() is None
     assert [entry["event"] for entry in logs] == [
-        "zone snapshots cannot be written",
+        "zone snapshot not written",
         "zone snapshot ignored",
     ]
     assert seen == ["failed", "failed", "ignored"]

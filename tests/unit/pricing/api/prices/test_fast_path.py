@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from starlette.responses import Response
 from structlog.testing import capture_logs
 
 from fallback.mode import Level
 from pricing.access.auth import NotAuthenticated
 from pricing.api.app import ApiConfig
+from pricing.api.middleware import RequestEdge
+from pricing.api.prices.fast_path import PriceFastPath
+from pricing.api.prices.reader import PriceReader
 from pricing.api.schemas.clients import PriceAnswer, PriceAnswers
 from pricing.errors import DependencyUnavailable
 from pricing.reading.policy import ReadPolicy
@@ -204,11 +210,22 @@ async def test_price_while_the_process_drains_is_the_same_price(world):
 @pytest.mark.parametrize("path", ["/api/v1/events/ride-requests", "/admin/anything"])
 async def test_request_beyond_its_kinds_cap_is_503_and_prices_go_on(path):
     world = World(ApiConfig(writes_in_flight=1, admin_in_flight=1))
-    edge = world.app.edge
-    edge._writes.limit = edge._admin.limit = 0
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def hangs(scope, receive, send):
+        begun.set()
+        await may_end.wait()
+        await Response()(scope, receive, send)
+
+    reader = PriceReader(world.ladder, world.metrics.reads)
+    world.app = RequestEdge(hangs, world.parts, PriceFastPath(world.parts, reader))
     async with world.client() as client:
-        response = await client.post(path, json={})
+        first = asyncio.create_task(client.post(path))
+        await begun.wait()
+        response = await client.post(path)
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
         assert response.json()["type"] == "urn:equilibrium:problem:busy"
         assert (await client.get(PRICE)).status_code == 200
+        may_end.set()
+        assert (await first).status_code == 200
