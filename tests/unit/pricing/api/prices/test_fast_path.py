@@ -218,7 +218,7 @@ async def test_request_beyond_its_kinds_cap_is_503_and_prices_go_on(path):
         await Response()(scope, receive, send)
 
     reader = PriceReader(world.ladder, world.metrics.reads)
-    world.app = RequestEdge(hangs, world.parts, PriceFastPath(world.parts, reader))
+    world.app = RequestEdge(hangs, world.dependencies, PriceFastPath(world.dependencies, reader))
     async with world.client() as client:
         first = asyncio.create_task(client.post(path))
         await begun.wait()
