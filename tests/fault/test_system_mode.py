@@ -70,13 +70,16 @@ async def mode_of(api: Api, *, fleet: bool = False) -> dict[str, Any]:
     return data
 
 
-async def until_mode(api: Api, *modes: str) -> tuple[dict[str, Any], float]:
-    """The mode once it is one of these, and how long that took."""
+async def until_mode(api: Api, *modes: str, by: set[str]) -> tuple[dict[str, Any], float]:
+    """The mode once it is one of these for one of these inputs, and how long that took.
+
+    A busy machine may degrade it before, by the lag of the loop, which is right.
+    """
     began_s = time.monotonic()
     while True:
         data = await mode_of(api)
         taken_s = time.monotonic() - began_s
-        if data["mode"] in modes:
+        if data["mode"] in modes and by & {cause["input"] for cause in data["causes"]}:
             return data, taken_s
         assert taken_s < WITHIN_S, data
         await asyncio.sleep(0.05)
@@ -122,8 +125,7 @@ async def test_dead_dependencies_set_the_mode_and_recover(
             await proxies[name].refuse()
         async with api.reading() as seen:
             await ride(api)
-            data, detected_s = await until_mode(api, *modes)
-            assert {cause["input"] for cause in data["causes"]} & set(dead)
+            _, detected_s = await until_mode(api, *modes, by=set(dead))
         assert not seen.failures, seen.failures[:3]
         assert seen.sources
         assert not seen.sources["default"], seen
@@ -171,8 +173,7 @@ async def test_dead_kafka_shows_and_the_backlog_drains(api, proxies):
         ride = {"zone_id": "161"}
         taken = await client.post("/api/v1/events/ride-requests", json=ride)
         assert taken.json()["data"][0]["status"] == "buffered"
-        data, _ = await until_mode(api, "degraded")
-        assert "kafka" in {cause["input"] for cause in data["causes"]}
+        data, _ = await until_mode(api, "degraded", by={"kafka"})
         assert data["backlog"]["events"] >= 1
         await proxies["kafka"].heal()
         await until_well(api, within_s=60)
@@ -276,16 +277,18 @@ async def test_instances_that_disagree_are_seen_in_the_fleet(api, settings, tmp_
     async with api_process(other_settings, tmp_path) as other:
         await other.settled()
         async with other.client() as client:
-            assert (await client.post(LEVEL, json=FLOOR)).status_code == 200
+            floor = {**FLOOR, "level": "critical"}
+            assert (await client.post(LEVEL, json=floor)).status_code == 200
         began_s = time.monotonic()
         while True:
             told = (await mode_of(api, fleet=True))["fleet"]["instances"]
             modes = {one["instance"]: one["mode"] for one in told}
-            if modes.get("second") == "degraded":
+            if modes.get("second") == "emergency":
                 break
             assert time.monotonic() - began_s < 30, told
             await asyncio.sleep(0.2)
-        assert sorted(modes.values()) == ["degraded", "normal"]
+        # A busy machine may degrade the first one by itself; an emergency it has no cause for.
+        assert sorted(mode == "emergency" for mode in modes.values()) == [False, True]
 
 
 async def test_acts_and_changes_reach_revived_postgres(
@@ -304,7 +307,8 @@ async def test_acts_and_changes_reach_revived_postgres(
         changes = await _rows(
             database_url, "SELECT * FROM mode_events WHERE new_level = 'moderate'"
         )
-        assert {row["kind"] for row in changes} == {"mode"}
+        # A busy machine's own lag may have computed the same level too.
+        assert "mode" in {row["kind"] for row in changes}
         while (await api.breaker("database")) != "CLOSED":
             await asyncio.sleep(0.1)
         async with api.client() as client:
