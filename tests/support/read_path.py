@@ -129,8 +129,9 @@ class Api:
             yield client
 
     async def get(self, path: str) -> httpx2.Response:
+        """One answer. The wait for it ends a hang, and says nothing of speed."""
         async with self.client() as client:
-            return await client.get(path)
+            return await client.get(path, timeout=30)
 
     async def read_for(self, seconds: float, readers: int = 8) -> Seen:
         """Read prices of all zones in turn, as fast as so many readers do."""
